@@ -52,7 +52,7 @@ class Cell(NamedTuple):
 
     claim: dict
     family: str
-    of: dict
+    criterion: dict
 
     @property
     def columns(self) -> dict:
@@ -62,13 +62,13 @@ class Cell(NamedTuple):
 
 def cells(given: bool) -> list[Cell]:
     """All cells, with the regions of simulated galaxies or of given ones."""
-    found = []
-    for claim in CLAIMS:
-        for family in claim["families"]:
-            for of in claim["cells"]:
-                of = of | {"region": of.get("region_given", of["region"])} if given else of
-                found.append(Cell(claim, family, of))
-    return found
+    key = "region_given" if given else "region"
+    return [
+        Cell(claim, family, cell | {"region": cell.get(key, cell["region"])})
+        for claim in CLAIMS
+        for family in claim["families"]
+        for cell in claim["cells"]
+    ]
 
 
 def _located(cell: Cell, run: str) -> Located | None:
@@ -101,7 +101,7 @@ def replicated(runs: Sequence[str], *, overlap: float = 0.0) -> pd.DataFrame:
         overlap: n_test / n_train of a data set of fixed images. The verdict is that of the wider interval;
             `uncorrected` is that without the correction.
     """
-    found = []
+    lines = []
     for cell in cells(bool(overlap)):
         parts = [part for run in runs if (part := _located(cell, run))]
         about = cell.columns | {"label": FAMILIES[cell.family].label, "region": cell.of["region"], "N": 0}
@@ -113,8 +113,8 @@ def replicated(runs: Sequence[str], *, overlap: float = 0.0) -> pd.DataFrame:
             about |= {"N": parts[0].N[-1], "value": float(value), "low": float(low), "high": float(high)}
             about["verdict"] = verdicts.verdict(low, high, cell.of)
             about["uncorrected"] = verdicts.verdict(*_interval(cell, parts, 0.0), cell.of)
-        found.append(about)
-    return pd.DataFrame(found)
+        lines.append(about)
+    return pd.DataFrame(lines)
 
 
 def fresh_runs(data: str) -> list[str]:
@@ -145,14 +145,14 @@ def predictions() -> dict:
     return read_json(project() / "results" / "predictions" / "verdicts.json")
 
 
-def score(found: pd.DataFrame, old: pd.Series) -> dict[str, float]:
+def score(table: pd.DataFrame, old: pd.Series) -> dict[str, float]:
     """Mean log probability of the verdicts that came; that of the old seeds' frequencies; and hits.
 
     Args:
-        found: Verdicts with the probability of each word, as from `confirmatory`.
+        table: Verdicts with the probability of each word, as from `confirmatory`.
         old: Verdicts of the old seeds, whose frequencies (one added to each count) are the base rates.
     """
-    both = found.dropna(subset=WORDS)
+    both = table.dropna(subset=WORDS)
     both = both[both.verdict.isin(WORDS)]
     base = old.value_counts().reindex(WORDS, fill_value=0) + 1
     base = base / base.sum()

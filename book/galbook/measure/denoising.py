@@ -82,7 +82,7 @@ def denoising_psnr(experiment: Experiment, N: int) -> tuple[list[dict], dict[str
 
     def over_levels(statistic: str, values: Iterable[np.ndarray], **where: object) -> None:
         pairs = zip(levels, values, strict=True)
-        rows.extend(row(statistic, bootstrap(of), at=sigma, **where) for sigma, of in pairs)
+        rows.extend(row(statistic, bootstrap(psnr), at=sigma, **where) for sigma, psnr in pairs)
 
     curves = {model: denoising_curve(net, held_out, levels) for model, net in nets.items()}
     gaussian = denoising_curve(fit_gaussian(train[0]), held_out, levels)
@@ -98,7 +98,7 @@ def denoising_psnr(experiment: Experiment, N: int) -> tuple[list[dict], dict[str
     where = {"model": f"{A.label}-{B.label}", "training_sets": "disjoint", "images_shown": shown}
     rows += [row("psnr_advantage", dB, at=s, **where) for s, dB in zip(levels, advantage, strict=True)]
     bands = {"psnr_held_out": curves[A].denoised, "psnr_beyond_gaussian": beyond}
-    bands = {name: np.float32(np.percentile(of, (16, 50, 84), axis=1)) for name, of in bands.items()}
+    bands = {name: np.float32(np.percentile(values, (16, 50, 84), axis=1)) for name, values in bands.items()}
     return rows, {"sigma": levels} | bands
 
 

@@ -41,15 +41,15 @@ _CONTRASTS = {
 def discriminator_memorization(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
     """Membership AUC of each discriminator during training."""
     stages = experiment.train(experiment.models.pair(N)[0]).summary["weights"]
-    unseen, found = unit(experiment.images.reserve[:COUNT]), {}
+    unseen, areas = unit(experiment.images.reserve[:COUNT]), {}
     for model in all_pairs(experiment, N):
-        known = unit(experiment.images.of(model)[:COUNT])
+        train = unit(experiment.images.of(model)[:COUNT])
         for shown in stages:
             D = experiment.networks(model, shown)["discriminator"]
-            scores = (discriminator.score(D, part) for part in (unseen, known))
-            found[model.label, shown] = auc(*scores)
+            scores = (discriminator.score(D, part) for part in (unseen, train))
+            areas[model.label, shown] = auc(*scores)
     return [
-        row("membership_auc", each, model=label, images_shown=shown) for (label, shown), each in found.items()
+        row("membership_auc", area, model=label, images_shown=shown) for (label, shown), area in areas.items()
     ], {}
 
 
@@ -68,7 +68,7 @@ def discriminator_test(experiment: Experiment, N: int) -> tuple[list[dict], dict
     for k, shown in tests:
         nets = [experiment.networks(model, shown) for model in pairs[k]]
         own = [experiment.samples(model, shown) for model in pairs[k]]
-        found = discriminator.discriminator_test(
+        test = discriminator.discriminator_test(
             [part["discriminator"] for part in nets],
             [naive[model] for model in pairs[k]],
             own,
@@ -77,9 +77,9 @@ def discriminator_test(experiment: Experiment, N: int) -> tuple[list[dict], dict
             seed=experiment.parameters.seed,
         )
         labels = [model.label for model in pairs[k]]
-        for label, D in zip(labels, (found.A, found.B), strict=True):
+        for label, D in zip(labels, (test.A, test.B), strict=True):
             rows += _of_one(D, model=label, images_shown=shown)
-        losses.append([[D.curves[name].loss for name in _SETS] for D in (found.A, found.B)])
+        losses.append([[D.curves[name].loss for name in _SETS] for D in (test.A, test.B)])
     scores = dict.fromkeys((*discriminator.ALIKE, *discriminator.GRADES), np.zeros(len(own[0])))
     rows += _of_one(discriminator.evaluate(scores, scores), model="constant")
     k, shown = np.array(tests).T
@@ -94,6 +94,6 @@ def _of_one(D: discriminator.Evaluation, **where: object) -> Iterator[dict]:
     yield row("membership_auc", D.memory, **where)
     for name, pair in _CONTRASTS.items():
         if pair in D.contrasts:
-            found = D.contrasts[pair]
-            yield row(f"score_distance_{name}", found.distance, p=found.p, **where)
+            contrast = D.contrasts[pair]
+            yield row(f"score_distance_{name}", contrast.distance, p=contrast.p, **where)
     yield row("has_power", D.has_power(), **where)
