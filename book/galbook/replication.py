@@ -57,7 +57,7 @@ class Cell(NamedTuple):
     @property
     def columns(self) -> dict:
         """Columns that name the cell."""
-        return {"claim": self.claim["key"], "family": self.family, "quantity": self.of["quantity"]}
+        return {"claim": self.claim["key"], "family": self.family, "quantity": self.criterion["quantity"]}
 
 
 def cells(given: bool) -> list[Cell]:
@@ -75,9 +75,9 @@ def _located(cell: Cell, run: str) -> Located | None:
     """Value of a cell for a run, on the scale, with the extents of its interval over latents and n."""
     rows = published(run)
     rows = rows[rows.family == cell.family]
-    if cell.of["models"] == "all":  # the floor of one kind, which all runs have
+    if cell.criterion["models"] == "all":  # the floor of one kind, which all runs have
         rows = rows[rows.model == OUT_OF_DOMAIN].assign(model="")
-    return verdicts.located(cell.claim, cell.of, rows)
+    return verdicts.located(cell.claim, cell.criterion, rows)
 
 
 def _interval(cell: Cell, parts: Sequence[Located], overlap: float) -> tuple[float, float]:
@@ -90,7 +90,7 @@ def _interval(cell: Cell, parts: Sequence[Located], overlap: float) -> tuple[flo
 
 def _back(cell: Cell, parts: Sequence[Located], y: float | np.ndarray) -> float | np.ndarray:
     """Values of a cell, from values on its scale."""
-    return verdicts.SCALES[cell.of["scale"]].back(y, np.mean([part.n for part in parts]))
+    return verdicts.SCALES[cell.criterion["scale"]].back(y, np.mean([part.n for part in parts]))
 
 
 def replicated(runs: Sequence[str], *, overlap: float = 0.0) -> pd.DataFrame:
@@ -104,15 +104,19 @@ def replicated(runs: Sequence[str], *, overlap: float = 0.0) -> pd.DataFrame:
     lines = []
     for cell in cells(bool(overlap)):
         parts = [part for run in runs if (part := _located(cell, run))]
-        about = cell.columns | {"label": FAMILIES[cell.family].label, "region": cell.of["region"], "N": 0}
-        about |= {"statistic": cell.of["statistic"], "seeds": len(parts), "freedom": len(parts) - 1}
+        about = cell.columns | {
+            "label": FAMILIES[cell.family].label,
+            "region": cell.criterion["region"],
+            "N": 0,
+        }
+        about |= {"statistic": cell.criterion["statistic"], "seeds": len(parts), "freedom": len(parts) - 1}
         about |= {"value": math.nan, "verdict": NOT_TESTED, "uncorrected": NOT_TESTED}
         if len(parts) > 1:
             low, high = _interval(cell, parts, overlap)
             value = _back(cell, parts, np.mean([part.middle for part in parts]))
             about |= {"N": parts[0].N[-1], "value": float(value), "low": float(low), "high": float(high)}
-            about["verdict"] = verdicts.verdict(low, high, cell.of)
-            about["uncorrected"] = verdicts.verdict(*_interval(cell, parts, 0.0), cell.of)
+            about["verdict"] = verdicts.verdict(low, high, cell.criterion)
+            about["uncorrected"] = verdicts.verdict(*_interval(cell, parts, 0.0), cell.criterion)
         lines.append(about)
     return pd.DataFrame(lines)
 
