@@ -209,12 +209,13 @@ def log_density(predicted: Estimate, error: float, new: pd.DataFrame) -> float:
     return float(stats.norm.logsf(z) if new.censored.any() else stats.norm.logpdf(z) - log(error))
 
 
-def _slope(law: Law, of: dict[str, float], at: Place, step: float = 1e-5) -> np.ndarray:
+def _slope(law: Law, constants: dict[str, float], at: Place, step: float = 1e-5) -> np.ndarray:
     """Derivatives of a law with respect to its parameters."""
     return np.array(
         [
-            (law.value(of | {name: x + step}, at) - law.value(of | {name: x - step}, at)) / (2 * step)
-            for name, x in of.items()
+            (law.value(constants | {name: x + step}, at) - law.value(constants | {name: x - step}, at))
+            / (2 * step)
+            for name, x in constants.items()
         ]
     )
 
