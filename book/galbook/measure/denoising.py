@@ -116,9 +116,14 @@ def denoised_images(experiment: Experiment, N: int) -> tuple[list[dict], dict[st
     net = experiment.family.denoiser(experiment.networks(A))
     some = {"training": experiment.images.of(A)[0], "held_out": experiment.images.held_out[0]}
     panels = {name: denoise_panel({"": net}, image, PANEL, seed=seed) for name, image in some.items()}
+    where, rows = {"model": A.label, "images_shown": experiment.settings.images_shown(N)}, []
+    for name, panel in panels.items():
+        for sigma, before, after in zip(PANEL, panel.noisy_psnr, panel.denoised_psnr[""], strict=True):
+            rows.append(row(f"psnr_example_{name}", before, at=sigma, model="noisy"))
+            rows.append(row(f"psnr_example_{name}", after, at=sigma, **where))
     parts = zip(*((panel.clean, panel.noisy, panel.denoised[""]) for panel in panels.values()), strict=True)
     pictures = [gray(np.stack(part)[..., 0, :, :]) for part in parts]
-    return [], dict(zip(("clean", "noisy", "denoised"), pictures, strict=True))
+    return rows, dict(zip(("clean", "noisy", "denoised"), pictures, strict=True))
 
 
 @question(families=(*DENOISERS, "glow", "gan"), arguments=each_size, models=all_pairs)

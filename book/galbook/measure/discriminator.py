@@ -32,6 +32,7 @@ STAMPS = 12
 
 
 _SETS = {"other": "other", "train": "training", "held_out": "held_out"}
+_FAULTS = {"noise": "noise", "blurred": "blur", "dropped": "missing"}
 _CONTRASTS = {
     "own_held_out": ("own", "held_out"),
 }
@@ -79,6 +80,8 @@ def discriminator_test(experiment: Experiment, N: int) -> tuple[list[dict], dict
         labels = [model.label for model in pairs[k]]
         for label, D in zip(labels, (test.A, test.B), strict=True):
             rows += _of_one(D, model=label, images_shown=shown)
+            if shown == stages[-1]:
+                rows += _detected(D, trained=False, model=label, images_shown=0)
         losses.append([[D.curves[name].loss for name in _SETS] for D in (test.A, test.B)])
     scores = dict.fromkeys((*discriminator.ALIKE, *discriminator.GRADES), np.zeros(len(own[0])))
     rows += _of_one(discriminator.evaluate(scores, scores), model="constant")
@@ -96,4 +99,11 @@ def _of_one(D: discriminator.Evaluation, **where: object) -> Iterator[dict]:
         if pair in D.contrasts:
             contrast = D.contrasts[pair]
             yield row(f"score_distance_{name}", contrast.distance, p=contrast.p, **where)
+    yield from _detected(D, trained=True, **where)
     yield row("has_power", D.has_power(), **where)
+
+
+def _detected(D: discriminator.Evaluation, *, trained: bool, **where: object) -> Iterator[dict]:
+    """Smallest amount of each degradation from which on D detects all."""
+    for fault, name in _FAULTS.items():
+        yield row(f"least_detected_{name}", D.sees(fault, trained=trained), **where)

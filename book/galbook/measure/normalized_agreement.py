@@ -78,7 +78,7 @@ def normalized_agreement(experiment: Experiment, N: int) -> Found:
 
 def _rows(view: str, result: NormalizedAgreement) -> Iterator[dict]:
     """Rows of one view."""
-    for mark, value in result.marks.items() if view != VIEWS[2] else ():
+    for mark, value in result.marks.items():
         kind = result.kind if mark == "floor" else ""
         yield row(f"mean_{view}agreement", value, model=kind, training_sets=MARKS[mark])
     if result.value:
