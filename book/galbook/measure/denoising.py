@@ -43,6 +43,7 @@ LOSSES = {  # from names in the log to statistics
     "bits_per_dim": "training_bits_per_dim",
     "hinge": "hinge_loss",
 }
+SCORES = "D_real", "D_held_out", "D_fake"  # of a discriminator: arrays only
 
 
 def ends(experiment: Experiment) -> list[tuple[int]]:
@@ -130,9 +131,9 @@ def denoised_images(experiment: Experiment, N: int) -> tuple[list[dict], dict[st
 def training_losses(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Losses and minutes of each training, and the number of parameters of its networks.
 
-    Rows have means over the last tenth of a training. Arrays, for each
-    model, as `A0_loss`, are running means over a fortieth of the training, at 200 points evenly spaced in
-    log images, and `A0_images`, the images shown at the end of each window.
+    Rows have means over the last tenth of a training. Arrays, for each model, as `A0_loss`, are running means
+    over a fortieth of the training, at 200 points evenly spaced in log images, and `A0_images`, the images
+    shown at the end of each window.
     """
     nets = experiment.family.networks()
     rows = [
@@ -149,9 +150,10 @@ def training_losses(experiment: Experiment, N: int) -> tuple[list[dict], dict[st
         width, last = max(len(log) // 40, 1), max(len(log) // 10, 1)
         few = np.unique(np.geomspace(1, len(log) - width + 1, POINTS).astype(int)) - 1
         arrays[f"{model.label}_images"] = np.array([line["images"] for line in log[width - 1 :]])[few]
-        for name in [name for name in LOSSES if name in log[0]]:
+        for name in [name for name in (*LOSSES, *SCORES) if name in log[0]]:
             values = np.array([line[name] for line in log])
-            rows.append(row(LOSSES[name], values[-last:].mean(), **where))
+            if name in LOSSES:
+                rows.append(row(LOSSES[name], values[-last:].mean(), **where))
             means = np.convolve(values, np.ones(width) / width, "valid")[few]
             arrays[f"{model.label}_{name}"] = np.float32(means)
     return rows, arrays
