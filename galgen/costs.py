@@ -46,8 +46,8 @@ def of_step(learner: Learner, images: torch.Tensor, batch_size: int) -> float:
         with _Flops() as counted:
             learner.step(part, torch.Generator().manual_seed(0), 0.0)
         counts.append(counted.total)
-    each = counts[1] - counts[0]
-    return each + (counts[0] - each) / batch_size
+    per_image = counts[1] - counts[0]
+    return per_image + (counts[0] - per_image) / batch_size
 
 
 def estimate(
@@ -68,14 +68,14 @@ def estimate(
         rate: FLOP/s that a core sustains.
         samples: Number of samples, stored at most once per saved set of weights.
     """
-    each = of_step(learner, unit(images), settings.batch_size)
+    flops = of_step(learner, unit(images), settings.batch_size)
     weights = sum(p.numel() for net in learner.networks.values() for p in net.parameters())
     # A checkpoint (weights, and Adam's two moments of each), and a second one while it is replaced.
     checkpoints, milestone = 6 * weights, weights + samples * images[0].size
     return {
         N: {
             "images_shown": settings.images_shown(N),
-            "minutes": round(each * settings.images_shown(N) / rate / 60, 2),
+            "minutes": round(flops * settings.images_shown(N) / rate / 60, 2),
             "disk_mb": round(4 * (checkpoints + len(settings.milestones_at(N)) * milestone) / 2**20, 1),
         }
         for N in sizes

@@ -270,8 +270,8 @@ class Experiment:
     def key(self, training: Training) -> str:
         """Return the store key of a model, trained or not."""
         identity = self.identity(training)
-        found = self.store.find(**identity)  # a published model has a key different from its training's
-        return found.key if found else self.store.key(**identity)
+        run = self.store.find(**identity)  # a published model has a key different from its training's
+        return run.key if run else self.store.key(**identity)
 
     def published_key(self, training: Training) -> str:
         """Return the key of a model in `results/`, which contains no code."""
@@ -382,10 +382,10 @@ def find_training(
     Raises:
         GalgenError: If the plan has no such training; lists those it has.
     """
-    families, known = FAMILIES | STUDIES, {}
+    families, by_name = FAMILIES | STUDIES, {}
     for family in [family for family in families if name.startswith(f"{family}-")] or families:
         experiment = Experiment(parameters, store, family=family)
-        known |= {each.name: (experiment, each) for each in experiment.models.trainings()}
-    if name not in known:
-        raise GalgenError(f"no training '{name}' in this experiment; choose from {', '.join(known)}")
-    return known[name]
+        by_name |= {model.name: (experiment, model) for model in experiment.models.trainings()}
+    if name not in by_name:
+        raise GalgenError(f"no training '{name}' in this experiment; choose from {', '.join(by_name)}")
+    return by_name[name]

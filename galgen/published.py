@@ -63,11 +63,11 @@ def available(experiment: Experiment, training: Training) -> bool:
 
 def listed(place: Store) -> Iterator[Run]:
     """Yield the models in a run store or in a published set, sorted by name."""
-    found = []
+    entries = []
     for path in (path for kind in FAMILIES | STUDIES for path in place.finished(kind)):
         with contextlib.suppress(Damaged):
-            found.append(Run(path, read_record(path)))
-    yield from sorted(found, key=lambda run: sort_key(run.summary["name"]))
+            entries.append(Run(path, read_record(path)))
+    yield from sorted(entries, key=lambda run: sort_key(run.summary["name"]))
 
 
 def sort_key(name: str) -> tuple[str, list[int], bool, list[int]]:
@@ -121,8 +121,8 @@ class ReadOnlyStore(StoreWithPublished):
             GalgenError: If neither exists.
         """
         identity = {name: options[name] for name in ("data", "code") if name in options}
-        if found := self.find(kind, params, **identity):
-            return found
+        if entry := self.find(kind, params, **identity):
+            return entry
         raise GalgenError(f"this {kind} entry is not in the store")
 
 
@@ -134,10 +134,17 @@ def model_cards(store: Store) -> str:
     rows = ["| model | training set | N | epochs | final loss | profile | key |\n"]
     rows += ["| --- | --- | ---: | ---: | ---: | --- | --- |\n"]
     for run in listed(store):
-        of, N, losses = run.summary, run.record["params"]["N"], run.summary["losses"]
+        summary, N, losses = run.summary, run.record["params"]["N"], run.summary["losses"]
         loss = next(losses[name] for name in ("loss", "bits_per_dim", "hinge") if name in losses)
-        part, epochs = run.record["data"].rsplit(" of ", 1)[1], of["images_shown"] / N
-        cells = (of["name"], f"{of['data']}, {part}", N, f"{epochs:.4g}", f"{loss:#.3g}", of["profile"])
+        part, epochs = run.record["data"].rsplit(" of ", 1)[1], summary["images_shown"] / N
+        cells = (
+            summary["name"],
+            f"{summary['data']}, {part}",
+            N,
+            f"{epochs:.4g}",
+            f"{loss:#.3g}",
+            summary["profile"],
+        )
         rows.append(f"| {' | '.join(map(str, cells))} | `{run.record['key']}` |\n")
     return (store.root / "README.md").read_text().partition("| model |")[0] + "".join(rows)
 
@@ -191,15 +198,17 @@ def publish_pairs(
     Raises:
         GalgenError: If no experiment has one of the sizes, or none of the models is trained.
     """
-    known, done = {N for experiment in experiments for N in experiment.sizes}, 0
-    if unknown := set(sizes) - known:
-        raise GalgenError(f"no family has N = {sorted(unknown)} in this profile; choose from {sorted(known)}")
+    sizes_known, done = {N for experiment in experiments for N in experiment.sizes}, 0
+    if unknown := set(sizes) - sizes_known:
+        raise GalgenError(
+            f"no family has N = {sorted(unknown)} in this profile; choose from {sorted(sizes_known)}"
+        )
     for experiment in experiments:
         wanted = set(sizes or (min(experiment.sizes), max(experiment.sizes))) & set(experiment.sizes)
         for training in (model for N in sorted(wanted) for model in experiment.models.pair(N)):
-            done += (found := experiment.trained(training))
+            done += (is_trained := experiment.trained(training))
             name = training.name
-            yield str(publish(experiment, training, folder).path) if found else f"not trained: {name}"
+            yield str(publish(experiment, training, folder).path) if is_trained else f"not trained: {name}"
     if not done:
         raise GalgenError("nothing to publish: none of these models is trained")
     if (cards := published(folder).root / "README.md").is_file():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from galbook.normalized_agreement import agreements, normalize
+from galbook.normalized_agreement import agreement_matrix, normalize
 from galgen.compare.similarity import cosine
 
 LABELS = ["A"] * 3 + ["B"] * 3 + ["galaxies"] * 2 + ["leaves"]
@@ -43,7 +43,7 @@ class World:
                 own = noise()
                 models.append(of_all**0.5 * shared + of_these**0.5 * these + strength**0.5 * own)
                 self.labels.append(label)
-        self.c = agreements([torch.from_numpy(each).float() for each in models], mean=MEAN)
+        self.c = agreement_matrix([torch.from_numpy(each).float() for each in models], mean=MEAN)
         self.rows = {label: np.flatnonzero(np.array(self.labels) == label) for label in parts}
         self.share, self.moved = self.true_values()
 
@@ -98,7 +98,7 @@ def test_of_independent_trainings_the_mean_has_the_interval_of_six_and_four_degr
 def test_agreements_are_medians_of_anomaly_cosines():
     rng = np.random.default_rng(0)
     x = [torch.from_numpy(rng.standard_normal((7, 1, 8, 8))).float() for _ in range(3)]
-    found = agreements(x, mean=MEAN)
+    found = agreement_matrix(x, mean=MEAN)
     assert np.allclose(found, found.T) and np.allclose(found.diagonal(), 1)
     wanted = np.median(cosine(x[2], x[0], kind="anomaly", mean=MEAN))
     assert found[0, 2] == pytest.approx(wanted, abs=1e-6)

@@ -39,26 +39,26 @@ def plot_verdicts(columns: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
     """
     every = pd.concat([table for tables in columns.values() for table in tables])
     rows = list(every.groupby(["claim", "quantity"], sort=False))
-    heights = [LINE * of.family.nunique() + FOOT for _, of in rows]
+    heights = [LINE * cells.family.nunique() + FOOT for _, cells in rows]
     first = [k == 0 or rows[k - 1][0][0] != claim for k, ((claim, _), _) in enumerate(rows)]
     total = sum(heights) + HEAD * (sum(first) + 2)
     figure, top = plt.figure(figsize=(7, total), layout="none"), total - 2 * HEAD
     left, width = 0.23, 0.77 / len(columns)
-    for ((claim, quantity), of), height, new in zip(rows, heights, first, strict=True):
+    for ((claim, quantity), cells), height, new in zip(rows, heights, first, strict=True):
         if new:
             text = next(one["claim"] for one in CLAIMS if one["key"] == claim)
             figure.text(0, (top - HEAD / 2) / total, text, weight="bold", va="center", fontsize=8.5)
             top -= HEAD
         place = (top - height + FOOT) / total, (height - FOOT) / total
-        sizes = ", ".join(map(spaced, sorted(set(of.N) - {0})))
+        sizes = ", ".join(map(spaced, sorted(set(cells.N) - {0})))
         name = textwrap.fill(quantity + f", N\xa0=\xa0{sizes}" * bool(sizes), 24)
         figure.text(0.01, place[0] + place[1], name, va="top", fontsize=8.5, linespacing=1.05)
-        limits = _limits(of)
+        limits = _limits(cells)
         for k, tables in enumerate(columns.values()):
             box = left + k * width, place[0], width - 0.14 * (len(tables) == 1) - 0.015, place[1]
             axis = figure.add_axes(box)
-            found = [table[(table.claim == claim) & (table.quantity == quantity)] for table in tables]
-            _panel(axis, found, [*dict.fromkeys(of.family)], limits)
+            tables = [table[(table.claim == claim) & (table.quantity == quantity)] for table in tables]
+            _panel(axis, tables, [*dict.fromkeys(cells.family)], limits)
         top -= height
     for k, name in enumerate(columns):
         figure.text(left + k * width, 1 - HEAD / total, name, va="top", weight="bold", fontsize=9)
@@ -68,31 +68,31 @@ def plot_verdicts(columns: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
     return figure
 
 
-def _limits(of: pd.DataFrame) -> tuple[float, float]:
+def _limits(cells: pd.DataFrame) -> tuple[float, float]:
     """Limits of an axis: all values and the ends of the region, with a margin; intervals are clipped."""
-    ends = np.concatenate([of.value, *of.region.map(np.asarray)])
-    ends = ends[np.isfinite(ends)]
-    pad = 0.3 * max(np.ptp(ends), 0.02)
-    return ends.min() - pad, ends.max() + pad
+    values = np.concatenate([cells.value, *cells.region.map(np.asarray)])
+    values = values[np.isfinite(values)]
+    pad = 0.3 * max(np.ptp(values), 0.02)
+    return values.min() - pad, values.max() + pad
 
 
-def _panel(axis: Axes, found: Sequence[pd.DataFrame], families: Sequence[str], limits: tuple) -> None:
-    low, high = np.clip(found[0].region.iloc[0], *limits)
+def _panel(axis: Axes, tables: Sequence[pd.DataFrame], families: Sequence[str], limits: tuple) -> None:
+    low, high = np.clip(tables[0].region.iloc[0], *limits)
     axis.axvspan(low, high, color="#D9EAD3", lw=0)
     place = blended_transform_factory(axis.transAxes, axis.transData)
-    for which, table in enumerate(found):
+    for which, table in enumerate(tables):
         for cell in table.itertuples():
-            y = families.index(cell.family) + (which - (len(found) - 1) / 2) * 0.4
+            y = families.index(cell.family) + (which - (len(tables) - 1) / 2) * 0.4
             color = COLOURS[cell.label.lower()]
             if cell.verdict == NOT_TESTED:
                 axis.plot(
                     0.02, y, "o", mfc="white", mec=COLOURS["null"], ms=4, transform=place, clip_on=False
                 )
             else:
-                ends = ((cell.low, cell.high), "-") if cell.freedom else (cell.latents, ":")
-                axis.plot(np.clip(ends[0], *limits), [y, y], ends[1], color=color, lw=1.5)
+                interval = ((cell.low, cell.high), "-") if cell.freedom else (cell.latents, ":")
+                axis.plot(np.clip(interval[0], *limits), [y, y], interval[1], color=color, lw=1.5)
                 axis.plot(cell.value, y, "os"[which % 2], color=color, ms=4, mfc=(color, "white")[which % 2])
-            if len(found) == 1:
+            if len(tables) == 1:
                 color = COLOURS["null"] if cell.verdict == NOT_TESTED else color
                 axis.text(1.03, y, cell.verdict, transform=place, va="center", color=color, fontsize=8.5)
     axis.set(xlim=limits, ylim=(len(families) - 0.5, -0.5), yticks=[])

@@ -53,7 +53,7 @@ from galgen.compare import similarity
 from galgen.compare.uncertainty import Estimate, finite, ratio
 from galgen.runs.errors import GalgenError
 
-__all__ = ["LEAST", "NormalizedAgreement", "agreements", "normalize"]
+__all__ = ["LEAST", "NormalizedAgreement", "agreement_matrix", "normalize"]
 
 LEAST = 3  # models of A, and of B, needed for an interval
 
@@ -92,10 +92,10 @@ class NormalizedAgreement:
     def marks(self) -> dict[str, Estimate | float]:
         """Floor, pair and ceiling where available: with an interval over trainings, or the mean."""
         every = {"floor": self.out_of_domain.get(self.kind, ()), "pair": self.pairs, "ceiling": self.same}
-        return {k: getattr(self, k) or float(np.mean(each)) for k, each in every.items() if len(each)}
+        return {k: getattr(self, k) or float(np.mean(values)) for k, values in every.items() if len(values)}
 
 
-def agreements(models: Sequence[Tensor], *, mean: np.ndarray) -> np.ndarray:
+def agreement_matrix(models: Sequence[Tensor], *, mean: np.ndarray) -> np.ndarray:
     """Median anomaly cosine of each two models, (m, m).
 
     Args:
@@ -105,19 +105,19 @@ def agreements(models: Sequence[Tensor], *, mean: np.ndarray) -> np.ndarray:
     Raises:
         GalgenError: If some samples are not finite.
     """
-    found, options = np.ones((len(models), len(models))), {"kind": "anomaly", "mean": mean}
+    c, options = np.ones((len(models), len(models))), {"kind": "anomaly", "mean": mean}
     for i, one in enumerate(models[:-1]):
         others = models[i + 1 :]
         cosines = similarity.cosine(torch.cat([one] * len(others)), torch.cat([*others]), **options)
-        found[i, i + 1 :] = found[i + 1 :, i] = np.median(finite(cosines).reshape(len(others), -1), axis=1)
-    return found
+        c[i, i + 1 :] = c[i + 1 :, i] = np.median(finite(cosines).reshape(len(others), -1), axis=1)
+    return c
 
 
 def normalize(c: np.ndarray, labels: Sequence[str]) -> NormalizedAgreement:
     """Compute the normalized agreement, with floor, ceiling and intervals.
 
     Args:
-        c: `agreements` of all models, (m, m).
+        c: `agreement_matrix` of all models, (m, m).
         labels: For each model, "A" or "B" for its training set, or the kind of an out-of-domain one.
 
     Raises:
@@ -135,11 +135,11 @@ def normalize(c: np.ndarray, labels: Sequence[str]) -> NormalizedAgreement:
     same, by_kind = np.concatenate([_within(c, a), _within(c, b)]), {}
     if len(same):
         by_kind = {k: float((pair - low) / (ceiling - low)) for k, low in floors.items() if low != ceiling}
-    known = {"pairs": c[np.ix_(a, b)].ravel(), "same": same}
-    known |= {"out_of_domain": out_of_domain, "kind": kind, "by_kind": by_kind}
+    fields = {"pairs": c[np.ix_(a, b)].ravel(), "same": same}
+    fields |= {"out_of_domain": out_of_domain, "kind": kind, "by_kind": by_kind}
     if min(len(a), len(b)) < LEAST:
         takes = f"an interval over trainings needs {LEAST} models of A and {LEAST} of B"
-        return NormalizedAgreement(**known, missing=f"{takes}, but there are {len(a)} and {len(b)}")
+        return NormalizedAgreement(**fields, missing=f"{takes}, but there are {len(a)} and {len(b)}")
 
     freedom, own = len(a) + len(b) - 2, sum(len(values) - 1 for values in out_of_domain.values())
     t, t_own = stats.t.ppf(0.975, [freedom, max(own, 1)])
@@ -152,15 +152,15 @@ def normalize(c: np.ndarray, labels: Sequence[str]) -> NormalizedAgreement:
         Estimate(float(value), float(value - t * error), float(value + t * error), len(a) + len(b))
         for value, error in zip([*theta, ceiling - pair], errors, strict=True)
     )
-    known |= {"pair": marks[0], "ceiling": marks[2], "moved": moved}
+    fields |= {"pair": marks[0], "ceiling": marks[2], "moved": moved}
     if not own:
-        return NormalizedAgreement(**known, missing="a floor with an interval needs two of one kind")
-    known |= {"floor": marks[1]}
+        return NormalizedAgreement(**fields, missing="a floor with an interval needs two of one kind")
+    fields |= {"floor": marks[1]}
     contrasts = np.array([[1, -1, 0], [0, -1, 1]])  # pair - floor, ceiling - floor
     (top, bottom), covariance = contrasts @ theta, contrasts @ V @ contrasts.T
     value = ratio(top, bottom, covariance, freedom=freedom, n=len(a) + len(b)) if bottom > 0 else None
     missing = "" if value else "the interval of ceiling minus floor includes 0"
-    return NormalizedAgreement(**known, value=value, missing=missing)
+    return NormalizedAgreement(**fields, value=value, missing=missing)
 
 
 def _within(c: np.ndarray, rows: np.ndarray) -> np.ndarray:

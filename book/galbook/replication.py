@@ -52,32 +52,32 @@ class Cell(NamedTuple):
 
     claim: dict
     family: str
-    of: dict
+    criterion: dict
 
     @property
     def columns(self) -> dict:
         """Columns that name the cell."""
-        return {"claim": self.claim["key"], "family": self.family, "quantity": self.of["quantity"]}
+        return {"claim": self.claim["key"], "family": self.family, "quantity": self.criterion["quantity"]}
 
 
 def cells(given: bool) -> list[Cell]:
     """All cells, with the regions of simulated galaxies or of given ones."""
-    found = []
-    for claim in CLAIMS:
-        for family in claim["families"]:
-            for of in claim["cells"]:
-                of = of | {"region": of.get("region_given", of["region"])} if given else of
-                found.append(Cell(claim, family, of))
-    return found
+    key = "region_given" if given else "region"
+    return [
+        Cell(claim, family, cell | {"region": cell.get(key, cell["region"])})
+        for claim in CLAIMS
+        for family in claim["families"]
+        for cell in claim["cells"]
+    ]
 
 
 def _located(cell: Cell, run: str) -> Located | None:
     """Value of a cell for a run, on the scale, with the extents of its interval over latents and n."""
     rows = published(run)
     rows = rows[rows.family == cell.family]
-    if cell.of["models"] == "all":  # the floor of one kind, which all runs have
+    if cell.criterion["models"] == "all":  # the floor of one kind, which all runs have
         rows = rows[rows.model == OUT_OF_DOMAIN].assign(model="")
-    return verdicts.located(cell.claim, cell.of, rows)
+    return verdicts.located(cell.claim, cell.criterion, rows)
 
 
 def _interval(cell: Cell, parts: Sequence[Located], overlap: float) -> tuple[float, float]:
@@ -90,7 +90,7 @@ def _interval(cell: Cell, parts: Sequence[Located], overlap: float) -> tuple[flo
 
 def _back(cell: Cell, parts: Sequence[Located], y: float | np.ndarray) -> float | np.ndarray:
     """Values of a cell, from values on its scale."""
-    return verdicts.SCALES[cell.of["scale"]].back(y, np.mean([part.n for part in parts]))
+    return verdicts.SCALES[cell.criterion["scale"]].back(y, np.mean([part.n for part in parts]))
 
 
 def replicated(runs: Sequence[str], *, overlap: float = 0.0) -> pd.DataFrame:
@@ -101,20 +101,24 @@ def replicated(runs: Sequence[str], *, overlap: float = 0.0) -> pd.DataFrame:
         overlap: n_test / n_train of a data set of fixed images. The verdict is that of the wider interval;
             `uncorrected` is that without the correction.
     """
-    found = []
+    lines = []
     for cell in cells(bool(overlap)):
         parts = [part for run in runs if (part := _located(cell, run))]
-        about = cell.columns | {"label": FAMILIES[cell.family].label, "region": cell.of["region"], "N": 0}
-        about |= {"statistic": cell.of["statistic"], "seeds": len(parts), "freedom": len(parts) - 1}
+        about = cell.columns | {
+            "label": FAMILIES[cell.family].label,
+            "region": cell.criterion["region"],
+            "N": 0,
+        }
+        about |= {"statistic": cell.criterion["statistic"], "seeds": len(parts), "freedom": len(parts) - 1}
         about |= {"value": math.nan, "verdict": NOT_TESTED, "uncorrected": NOT_TESTED}
         if len(parts) > 1:
             low, high = _interval(cell, parts, overlap)
             value = _back(cell, parts, np.mean([part.middle for part in parts]))
             about |= {"N": parts[0].N[-1], "value": float(value), "low": float(low), "high": float(high)}
-            about["verdict"] = verdicts.verdict(low, high, cell.of)
-            about["uncorrected"] = verdicts.verdict(*_interval(cell, parts, 0.0), cell.of)
-        found.append(about)
-    return pd.DataFrame(found)
+            about["verdict"] = verdicts.verdict(low, high, cell.criterion)
+            about["uncorrected"] = verdicts.verdict(*_interval(cell, parts, 0.0), cell.criterion)
+        lines.append(about)
+    return pd.DataFrame(lines)
 
 
 def fresh_runs(data: str) -> list[str]:
@@ -145,14 +149,14 @@ def predictions() -> dict:
     return read_json(project() / "results" / "predictions" / "verdicts.json")
 
 
-def score(found: pd.DataFrame, old: pd.Series) -> dict[str, float]:
+def score(table: pd.DataFrame, old: pd.Series) -> dict[str, float]:
     """Mean log probability of the verdicts that came; that of the old seeds' frequencies; and hits.
 
     Args:
-        found: Verdicts with the probability of each word, as from `confirmatory`.
+        table: Verdicts with the probability of each word, as from `confirmatory`.
         old: Verdicts of the old seeds, whose frequencies (one added to each count) are the base rates.
     """
-    both = found.dropna(subset=WORDS)
+    both = table.dropna(subset=WORDS)
     both = both[both.verdict.isin(WORDS)]
     base = old.value_counts().reindex(WORDS, fill_value=0) + 1
     base = base / base.sum()

@@ -131,27 +131,27 @@ def trainings(rows: pd.DataFrame, cell: dict, N: int) -> pd.DataFrame:
         rows = rows[rows["at"] == (rows["at"].min() if cell["at"] == "least" else cell["at"])]
     named = rows.model.str.fullmatch(MODELS[cell["models"]])
     if cell["models"] == "pair":
-        ends = rows.model.str.extract(MODELS["pair"]).astype(float)
-        named &= ends[1] == ends[0] + 1
-    found = rows[named]
-    if len(found) and found.images_shown.notna().all():
-        found = found[found.images_shown == found.images_shown.max()]
+        numbers = rows.model.str.extract(MODELS["pair"]).astype(float)
+        named &= numbers[1] == numbers[0] + 1
+    chosen = rows[named]
+    if len(chosen) and chosen.images_shown.notna().all():
+        chosen = chosen[chosen.images_shown == chosen.images_shown.max()]
     if "subtract" in cell:
         control = rows[rows.model == cell["subtract"]].value
         beyond = max(0.0, control.item()) if len(control) else 0.0
-        found = found.assign(**{name: found[name] - beyond for name in ("value", "low", "high")})
-    return found
+        chosen = chosen.assign(**{name: chosen[name] - beyond for name in ("value", "low", "high")})
+    return chosen
 
 
 @functools.cache
 def _published(profile: str) -> dict[str, list[pd.DataFrame]]:
     """Published tables of a profile, by data set."""
-    found: dict[str, list[pd.DataFrame]] = {}
+    books: dict[str, list[pd.DataFrame]] = {}
     for folder in sorted((project() / "results").glob(f"{profile}-*")):
         if (folder / "measurements.csv").is_file():
             data = folder.name.removeprefix(f"{profile}-").partition("-seed")[0]
-            found.setdefault(data, []).append(published(folder.name))
-    return found
+            books.setdefault(data, []).append(published(folder.name))
+    return books
 
 
 def scatter(cell: dict, family: str, N: int, own: pd.DataFrame, parameters: Parameters) -> tuple[float, int]:
@@ -173,9 +173,9 @@ def _pooled(tables: Iterable[pd.DataFrame], cell: dict, family: str, N: int) -> 
     """Sum of squares within runs, and its degrees of freedom."""
     squares, freedom = 0.0, 0
     for table in tables:
-        found = trainings(table[table.family == family], cell, N)
-        if len(found) > 1:
-            x = _scaled(cell, found, "value")
+        chosen = trainings(table[table.family == family], cell, N)
+        if len(chosen) > 1:
+            x = _scaled(cell, chosen, "value")
             squares, freedom = squares + float(np.square(x - x.mean()).sum()), freedom + len(x) - 1
     return squares, freedom
 
@@ -191,8 +191,8 @@ def _over_latents(cell: dict, parts: Sequence[pd.DataFrame]) -> tuple[float, flo
     for k, part in enumerate(parts):
         if part[["low", "high"]].notna().all(axis=None):
             low, x, high = (_scaled(cell, part, name) for name in ("low", "value", "high"))
-            ends = float(np.mean(x - low)), float(np.mean(high - x))
-            below, above = np.hypot(below, ends[k % 2]), np.hypot(above, ends[1 - k % 2])
+            extents = float(np.mean(x - low)), float(np.mean(high - x))
+            below, above = np.hypot(below, extents[k % 2]), np.hypot(above, extents[1 - k % 2])
     return below, above
 
 
@@ -227,24 +227,24 @@ def estimate(claim: dict, cell: dict, rows: pd.DataFrame, family: str, parameter
         family: Name of the family.
         parameters: Profile, data and seed of the run.
     """
-    if (known := located(claim, cell, rows)) is None:
+    if (place := located(claim, cell, rows)) is None:
         return None
-    N, parts, middle, (below, above), n = known
+    N, parts, middle, (below, above), n = place
     back = SCALES[cell["scale"]].back
     if cell["models"] == "all":  # the row has its own interval over trainings, of two training sets
         count = int(parts[0].n.iloc[0])
         error, freedom = 0.0, count - 2 if above else 0
     else:
-        count, each = min(map(len, parts)), [scatter(cell, family, n, rows, parameters) for n in N]
-        variances = [s**2 / len(part) for (s, _), part in zip(each, parts, strict=True)]
-        error, freedom = math.sqrt(sum(variances)), min(f for _, f in each)
+        count, scatters = min(map(len, parts)), [scatter(cell, family, n, rows, parameters) for n in N]
+        variances = [s**2 / len(part) for (s, _), part in zip(scatters, parts, strict=True)]
+        error, freedom = math.sqrt(sum(variances)), min(f for _, f in scatters)
         if error and freedom and len(N) > 1:
-            freedom = error**4 / sum(v**2 / f for v, (_, f) in zip(variances, each, strict=True))
+            freedom = error**4 / sum(v**2 / f for v, (_, f) in zip(variances, scatters, strict=True))
 
     def back_at(down: float, up: float) -> tuple[float, float]:
         return float(back(middle - down, n)), float(back(middle + up, n))
 
-    def ends(level: float) -> tuple[float, float]:
+    def interval(level: float) -> tuple[float, float]:
         if not freedom:
             return -math.inf, math.inf
         t = stats.t(freedom) if cell["models"] == "all" else stats.norm
@@ -252,9 +252,10 @@ def estimate(claim: dict, cell: dict, rows: pd.DataFrame, family: str, parameter
         half = stats.t.ppf(0.5 + level / 2, freedom) * error
         return back_at(max(half, below * wider), max(half, above * wider))
 
-    (low, high), k = ends(0.95), len(claim["families"])
-    found = {"N": N[-1], "n": count, "freedom": float(freedom), "value": float(back(middle, n))}
-    return found | {"low": low, "high": high, "wide": ends(1 - 0.05 / k), "latents": back_at(below, above)}
+    (low, high), k = interval(0.95), len(claim["families"])
+    numbers = {"N": N[-1], "n": count, "freedom": float(freedom), "value": float(back(middle, n))}
+    numbers |= {"low": low, "high": high, "wide": interval(1 - 0.05 / k)}
+    return numbers | {"latents": back_at(below, above)}
 
 
 def verdict(low: float | np.ndarray, high: float | np.ndarray, cell: dict) -> str | np.ndarray:
@@ -278,9 +279,9 @@ def cells_of_table(
         parameters: Parameters of this run.
         families: By default those of the claim.
     """
-    found = []
+    lines = []
     for family in (name for name in claim["families"] if name in (families or claim["families"])):
-        of = rows[rows.family == family]
+        own = rows[rows.family == family]
         for cell in claim["cells"]:
             if parameters.data not in SIMULATED:
                 cell = cell | {"region": cell.get("region_given", cell["region"])}
@@ -289,27 +290,27 @@ def cells_of_table(
             about |= {"verdict": NOT_TESTED, "corrected": NOT_TESTED, "direction": ""}
             about |= dict.fromkeys(("value", "low", "high"), math.nan)
             about |= {"latents": (math.nan, math.nan), "N": 0, "n": 0, "freedom": 0.0}
-            if known := estimate(claim, cell, of, family, parameters):
-                about |= known
+            if numbers := estimate(claim, cell, own, family, parameters):
+                about |= numbers
                 about |= {"verdict": INCONCLUSIVE, "corrected": INCONCLUSIVE}
-                if known["freedom"]:
-                    about["verdict"] = verdict(known["low"], known["high"], cell)
-                    about["corrected"] = verdict(*known["wide"], cell)
-                if about["verdict"] == NOT_SUPPORTED and known["low"] * known["high"] > 0:
-                    about["direction"] = claim.get("directions", ("", ""))[known["low"] > 0]
-            found.append(about)
-    return pd.DataFrame(found)
+                if numbers["freedom"]:
+                    about["verdict"] = verdict(numbers["low"], numbers["high"], cell)
+                    about["corrected"] = verdict(*numbers["wide"], cell)
+                if about["verdict"] == NOT_SUPPORTED and numbers["low"] * numbers["high"] > 0:
+                    about["direction"] = claim.get("directions", ("", ""))[numbers["low"] > 0]
+            lines.append(about)
+    return pd.DataFrame(lines)
 
 
 def cells(claim: dict, experiments: Iterable[Experiment]) -> pd.DataFrame:
     """Cells of a claim for the experiments of one run; missing rows are measured."""
     measure.load()
-    names, found = sorted({cell["question"] for cell in claim["cells"]}), []
+    names, tables = sorted({cell["question"] for cell in claim["cells"]}), []
     for experiment in experiments:
         if (family := experiment.family.name) in claim["families"]:
             rows = pd.concat([QUESTIONS[name].every(experiment) for name in names], ignore_index=True)
-            found.append(cells_of_table(claim, rows, experiment.parameters, (family,)))
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+            tables.append(cells_of_table(claim, rows, experiment.parameters, (family,)))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def cells_of_run(claim: dict, run: str) -> pd.DataFrame:
@@ -332,12 +333,12 @@ def of_family(words: Iterable[str]) -> str:
     return NOT_SUPPORTED if words == {NOT_SUPPORTED, NOT_TESTED} else INCONCLUSIVE
 
 
-def of_claim(found: pd.DataFrame) -> str:
+def of_claim(table: pd.DataFrame) -> str:
     """Verdict of a claim about all its families."""
-    families = found.groupby("family").verdict.apply(of_family) if len(found) else pd.Series([NOT_TESTED])
+    families = table.groupby("family").verdict.apply(of_family) if len(table) else pd.Series([NOT_TESTED])
     if families.nunique() == 1 and (len(families) == 1 or families.iloc[0] in (SUPPORTED, NOT_TESTED)):
         return families.iloc[0]
-    return NOT_SUPPORTED if (found.corrected == NOT_SUPPORTED).any() else INCONCLUSIVE
+    return NOT_SUPPORTED if (table.corrected == NOT_SUPPORTED).any() else INCONCLUSIVE
 
 
 def verdicts(experiments: Experiment | Iterable[Experiment], *keys: str) -> NumberedTable:
@@ -350,20 +351,20 @@ def verdicts(experiments: Experiment | Iterable[Experiment], *keys: str) -> Numb
     experiments = [experiments] if isinstance(experiments, Experiment) else list(experiments)
     lines, names = [], ["claim", "family", "quantity", "measured", "holds if", "verdict"]
     for claim in (claim for claim in CLAIMS if not keys or claim["key"] in keys):
-        found = cells(claim, experiments)
-        for cell in found.to_dict("records"):
+        part = cells(claim, experiments)
+        for cell in part.to_dict("records"):
             word = f"**{cell['verdict']}**" + f" ({cell['direction']})" * bool(cell["direction"])
-            of = f" ({cell['n']}, {cell['freedom']:.0f})" if cell["n"] else ""
+            counts = f" ({cell['n']}, {cell['freedom']:.0f})" if cell["n"] else ""
             at = f", N\xa0=\xa0{spaced(cell['N'])}" if cell["n"] and " N" not in cell["quantity"] else ""
-            line = [claim["claim"], cell["label"], cell["quantity"] + at, measured(cell) + of]
+            line = [claim["claim"], cell["label"], cell["quantity"] + at, measured(cell) + counts]
             line += [holds(cell["region"]), word]
             lines.append(dict(zip(names, line, strict=True)))
-        count = found.family.nunique() if len(found) > 1 else 0
+        count = part.family.nunique() if len(part) > 1 else 0
         if count in (1, len(claim["families"])):  # no verdict for a subset of the families
             every = count == len(claim["families"])
-            of, word = ("", of_claim(found)) if every else (found.label[0], of_family(found.verdict))
+            label, word = ("", of_claim(part)) if every else (part.label[0], of_family(part.verdict))
             name = "whole claim" if every else "all, this family"
-            whole = [claim["claim"], of, name, "", "all", f"**{word}**"]
+            whole = [claim["claim"], label, name, "", "all", f"**{word}**"]
             lines.append(dict(zip(names, whole, strict=True)))
     first = experiments[0]
     caption = (
@@ -375,8 +376,8 @@ def verdicts(experiments: Experiment | Iterable[Experiment], *keys: str) -> Numb
     )
     table = pd.DataFrame(lines, columns=names)
     table["claim"] = table.claim.mask(table.claim.duplicated(), "")
-    of = [first.family.name] * (len(experiments) == 1)
-    return NumberedTable(table.set_index("claim"), caption, "-".join(("tab-verdicts", *of, *keys)))
+    family = [first.family.name] * (len(experiments) == 1)
+    return NumberedTable(table.set_index("claim"), caption, "-".join(("tab-verdicts", *family, *keys)))
 
 
 def number(value: float, low: float = math.nan, high: float = math.nan) -> str:
@@ -385,8 +386,8 @@ def number(value: float, low: float = math.nan, high: float = math.nan) -> str:
     if not math.isfinite(half) or half == 0:
         return f"{value:.2g}".replace("-", "−")
     digits = min(max(1 - math.floor(math.log10(half)), 0), 4)
-    ends = (f"{round(x, digits) + 0.0:.{digits}f}" for x in (value, low, high))  # no -0
-    return "{} [{}, {}]".format(*ends).replace("-", "−")
+    texts = (f"{round(x, digits) + 0.0:.{digits}f}" for x in (value, low, high))  # no -0
+    return "{} [{}, {}]".format(*texts).replace("-", "−")
 
 
 def measured(cell: Mapping) -> str:

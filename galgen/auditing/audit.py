@@ -105,8 +105,8 @@ class Audit:
         shown = [("samples equal to training images", self.equal > 0)]
         shown += [("near-copies of training images", near.p <= LEVEL)]
         shown += [("training-set bias", bias is not None and bias.p <= LEVEL)]
-        if found := [name for name, significant in shown if significant]:
-            return f"found ({', '.join(found)})"
+        if significant_names := [name for name, significant in shown if significant]:
+            return f"found ({', '.join(significant_names)})"
         more = near.fraction.value > near.held_out.value
         doubts = ["near-copies, not significantly more than among held-out images"] * more
         reason = self.memory.inconclusive
@@ -253,8 +253,8 @@ def _fidelity(
     if morphology:
         table, reference = (measure(_gray(part[:morphology]), progress=False) for part in full)
         names = with_spread(valid(reference), COEFFICIENTS)
-        found = morphology_distances(reference, table, names, seed=seed)
-        answers |= {"morphology": found.energy} if found else {}
+        distances_ = morphology_distances(reference, table, names, seed=seed)
+        answers |= {"morphology": distances_.energy} if distances_ else {}
     return answers
 
 

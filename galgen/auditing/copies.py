@@ -245,15 +245,15 @@ def _repeats(samples: np.ndarray, mean: np.ndarray, flips: bool, seed: int) -> t
         alike |= similarity.cosine_matrix(x.flip(axes), x, kind="anomaly", mean=mean) >= ALIKE
     group = sparse.csgraph.connected_components(alike)[1]
     _, first, count = np.unique(group, return_index=True, return_counts=True)
-    found = sorted(zip((-count).tolist(), rows[first].tolist(), strict=True))
-    return tuple((row, -many) for many, row in found if many < -1)
+    repeats = sorted(zip((-count).tolist(), rows[first].tolist(), strict=True))
+    return tuple((row, -many) for many, row in repeats if many < -1)
 
 
 def _least(size: np.ndarray, label: np.ndarray, hit: np.ndarray) -> float:
     """Return the probability that all units hit have label 1, or as many as have this label."""
     p = 1.0
-    for each in np.unique(size[hit]):
-        n, K, h = ((size == each) & which for which in (True, label, hit))
+    for length in np.unique(size[hit]):
+        n, K, h = ((size == length) & which for which in (True, label, hit))
         most = min(K.sum(), h.sum())
         p *= float(stats.hypergeom.pmf(most, n.sum(), K.sum(), most))
     return p
@@ -290,8 +290,8 @@ def _effect(
     """
     variance = f0 * (1 - f0)
     effective = int(np.clip(variance / max(f[1:].var(), 1e-12), 1, n))
-    ends = stats.binomtest(round(f[0] * effective), effective).proportion_ci(method="wilson")
-    value, low, high = (float(fraction) - f0 for fraction in (f[0], ends.low, ends.high))
+    interval = stats.binomtest(round(f[0] * effective), effective).proportion_ci(method="wilson")
+    value, low, high = (float(fraction) - f0 for fraction in (f[0], interval.low, interval.high))
     z, z_power = stats.norm.ppf([0.99, 0.8])
 
     def lacking(c: float) -> float:

@@ -23,6 +23,6 @@ def demonstration(out: Path) -> None:
     copied = np.concatenate([to_uint8(train[:20] / 255 + noise), clean[20:]])
     for kind, samples in {"clean": clean, "near-copies": copied}.items():
         pages = check_output_path(out.with_name(f"{out.name}-{kind}"))
-        found = audit(samples, train, held_out, morphology=0)
-        write_report(found, {name: f"demo, {kind}" for name in found.counts}, pages)
-        print(f"{found}\n{pages[0]} and {pages[1].name}\n")
+        result = audit(samples, train, held_out, morphology=0)
+        write_report(result, {name: f"demo, {kind}" for name in result.counts}, pages)
+        print(f"{result}\n{pages[0]} and {pages[1].name}\n")

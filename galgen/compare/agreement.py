@@ -144,4 +144,4 @@ def excess(networks: np.ndarray, controls: Iterable[np.ndarray]) -> Estimate:
         networks: Cosines of A and B, (n,).
         controls: Cosines of each control, for the same latents, (n,).
     """
-    return min((bootstrap(networks - cosines) for cosines in controls), key=lambda each: each.low)
+    return min((bootstrap(networks - cosines) for cosines in controls), key=lambda interval: interval.low)

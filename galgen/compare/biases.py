@@ -106,7 +106,7 @@ def photometry(images: np.ndarray | Tensor) -> Photometry:
     r = np.hypot(y[:, :, None], x[:, None])
     weight, growth = light * _inside(radius, r), _growth(light, r, radius)
     products = (y**0, x**2), (y**2, x**0), (y, x)
-    q11, q22, q12 = (np.einsum("nyx,ny,nx->n", weight, *each) for each in products)
+    q11, q22, q12 = (np.einsum("nyx,ny,nx->n", weight, *powers) for powers in products)
     shines &= (growth[:, -1] > 1e-9) & (q11 + q22 > 1e-9)
     e = np.hypot(q11 - q22, 2 * q12) / np.where(shines, q11 + q22, np.nan)
     flux, size = np.where(finite, growth[:, -1], np.nan), np.where(shines, _half(growth), np.nan)
@@ -125,13 +125,13 @@ def biases(images: Photometry, galaxies: Photometry, *, resamplings: int = 2000,
     rng, sets = np.random.default_rng(seed), (images, galaxies)
     weights = [_weights(len(one.flux), resamplings, rng) for one in sets]
     columns = [np.column_stack([one.flux, one.size, one.ellipticity]) for one in sets]
-    found, reference = (_means(w, values) for w, values in zip(weights, columns, strict=True))
+    means, reference = (_means(w, values) for w, values in zip(weights, columns, strict=True))
     count = np.minimum(*(np.isfinite(values).sum(0) for values in columns))
     # a relative bias needs a reference that is significantly above 0
     valid = (count >= FEWEST) & (np.quantile(reference, 0.025, axis=0) > 0)
-    ratio = 100 * (found / np.where(valid, reference, np.nan) - 1)
-    found = (_estimate(*each) for each in zip(ratio.T, count, valid, strict=True))
-    return Biases(*found, float(np.isfinite(images.ellipticity).mean()))
+    ratio = 100 * (means / np.where(valid, reference, np.nan) - 1)
+    estimates = (_estimate(*column) for column in zip(ratio.T, count, valid, strict=True))
+    return Biases(*estimates, float(np.isfinite(images.ellipticity).mean()))
 
 
 def _minus_sky(light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -138,9 +138,9 @@ class DiscriminatorTest:
         Its p-value is Bonferroni's bound on the smallest of six; "held_out" excludes memorization by D.
         """
         pairs = list(itertools.combinations(("own", "other", third), 2))
-        found = [D.contrasts[pair] for D in (self.A, self.B) for pair in pairs]
-        p = min(1.0, 6 * min(c.p for c in found))
-        return Outcome(max(c.distance for c in found), 0.0, 0.0, p)
+        contrasts = [D.contrasts[pair] for D in (self.A, self.B) for pair in pairs]
+        p = min(1.0, 6 * min(c.p for c in contrasts))
+        return Outcome(max(c.distance for c in contrasts), 0.0, 0.0, p)
 
     def verdict(self) -> str:
         """Return 'separates', 'passes', or 'no power' if nothing is separated and a D misses a defect."""

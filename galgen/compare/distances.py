@@ -174,10 +174,10 @@ def with_spread(reference: Columns, names: Sequence[str]) -> list[str]:
 
 def _energies(rows: np.ndarray, steps: np.ndarray) -> np.ndarray:
     columns = np.ascontiguousarray(steps.T)
-    found = np.zeros(len(steps))
+    energies = np.zeros(len(steps))
     for part in (slice(i, i + 1024) for i in range(0, len(rows), 1024)):  # 3 GB at once for 2 x 10 000 rows
-        found -= ((cdist(rows[part], rows) @ columns) * columns[part]).sum(0)
-    return found
+        energies -= ((cdist(rows[part], rows) @ columns) * columns[part]).sum(0)
+    return energies
 
 
 def _bias(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -79,8 +79,8 @@ def denoising_gap(
     x = torch.cat(sets)  # held-out images first: their noise does not depend on the training set
     y = x + sigma * noise(seeded(range(len(x))), x.shape[1:])
     with torch.inference_mode():
-        found = [psnr(posterior_mean(D, y, sigma, CHUNK), x).numpy() for D in (denoiser, baseline) if D]
-    gain = found[0] - found[1] if baseline else found[0]
+        curves = [psnr(posterior_mean(D, y, sigma, CHUNK), x).numpy() for D in (denoiser, baseline) if D]
+    gain = curves[0] - curves[1] if baseline else curves[0]
     if lost := int((~np.isfinite(gain)).sum()):
         raise GalgenError(
             f"the PSNR of {lost} of {len(x)} images is not finite: check what the denoiser returns"

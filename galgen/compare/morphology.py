@@ -98,11 +98,11 @@ def segment(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     sigma = max(float(biweight_scale(border)), 1 / (255 * 12**0.5))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NoDetectionsWarning)
-        found = detect_sources(image, 1.5 * sigma, n_pixels=5)
-    if found is None:
+        sources = detect_sources(image, 1.5 * sigma, n_pixels=5)
+    if sources is None:
         return image, np.zeros(image.shape, bool), sigma
-    label = found.labels[found.areas.argmax()]
-    outline = ndimage.uniform_filter((found.data == label).astype(float), max(1, 10 * image.shape[1] // 64))
+    label = sources.labels[sources.areas.argmax()]
+    outline = ndimage.uniform_filter((sources.data == label).astype(float), max(1, 10 * image.shape[1] // 64))
     return image, outline > 0.5, sigma
 
 
@@ -157,14 +157,14 @@ def _measure_one(image: np.ndarray) -> dict:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("ignore")
             warnings.simplefilter("always", AstropyUserWarning)
-            found = _Morphology(subtracted, galaxy.astype(int), 1, gain=10_000)
+            result = _Morphology(subtracted, galaxy.astype(int), 1, gain=10_000)
     except (ArithmeticError, AssertionError, LookupError, RuntimeError, ValueError) as error:
         # statmorph uses assert for checks; a failure for one image must not stop the others.
         return row | {"reason": f"statmorph stopped: {type(error).__name__} {error}".strip()}
-    row["flag"] = int(found.flag)
+    row["flag"] = int(result.flag)
     messages = "; ".join(dict.fromkeys(str(warning.message) for warning in caught))
     # -99 is statmorph's value for an undefined coefficient.
-    values = {name: float(found[name]) if found[name] != -99 else np.nan for name in COEFFICIENTS}
+    values = {name: float(result[name]) if result[name] != -99 else np.nan for name in COEFFICIENTS}
     if not np.isfinite(list(values.values())).all():
         return row | {"reason": messages or "a coefficient is undefined"}
-    return row | values | {"reason": (messages or "flagged as bad") if found.flag > 1 else ""}
+    return row | values | {"reason": (messages or "flagged as bad") if result.flag > 1 else ""}

@@ -45,8 +45,8 @@ def groups(count: int) -> dict[Group, slice]:
     >>> list(groups(7))
     ['component 1', 'components 2-5', 'components 6-7']
     """
-    ends = [*(end for end in (0, 1, 5, 20, 100, 400) if end < count), count]
-    return {Group(a + 1, b): slice(a, b) for a, b in pairwise(ends)}
+    edges = [*(end for end in (0, 1, 5, 20, 100, 400) if end < count), count]
+    return {Group(a + 1, b): slice(a, b) for a, b in pairwise(edges)}
 
 
 def first_component(images: np.ndarray) -> float:
@@ -70,6 +70,6 @@ def principal_spread(samples: Tensor | np.ndarray, images: np.ndarray) -> dict[G
     components = np.linalg.svd(flat[:IMAGES] - flat.mean(0), full_matrices=False)[2]
     target = ((flat - flat.mean(0)) @ components.T).var(0)
     pixels = np.asarray(samples).reshape(len(samples), -1)
-    found = ((pixels - pixels.mean(0)) @ components.T).var(0)
+    spread = ((pixels - pixels.mean(0)) @ components.T).var(0)
     parts = groups(min(len(target), len(flat[:IMAGES]) - 1, 400))
-    return {name: float(found[part].sum() / target[part].sum()) for name, part in parts.items()}
+    return {name: float(spread[part].sum() / target[part].sum()) for name, part in parts.items()}

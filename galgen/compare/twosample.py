@@ -124,8 +124,8 @@ def auc(low: np.ndarray, high: np.ndarray) -> Estimate:
         return abs(a - area) - z * (a * (1 - a) * spread / (m * n)) ** 0.5
 
     inside = min(max(area, 1e-9), 1 - 1e-9)  # at 0 and 1 the sd is 0, which hides the other root
-    ends = [end if excess(end) <= 0 else optimize.brentq(excess, inside, end) for end in (0.0, 1.0)]
-    return Estimate(area, *ends, n=min(m, n))
+    limits = [end if excess(end) <= 0 else optimize.brentq(excess, inside, end) for end in (0.0, 1.0)]
+    return Estimate(area, *limits, n=min(m, n))
 
 
 def c2st(

@@ -111,5 +111,5 @@ def load_manifest(path: str | Path | None = None) -> Manifest:
         path = next((place for place in places if place.is_file()), places[0])
     with reading(path, "give its path"):
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    known = ", ".join(Source.model_fields)
-    return checked(Manifest, content, f"{path} is not a data manifest (entries have the fields {known})")
+    fields = ", ".join(Source.model_fields)
+    return checked(Manifest, content, f"{path} is not a data manifest (entries have the fields {fields})")

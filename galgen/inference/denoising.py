@@ -164,5 +164,5 @@ def read(path: Path, key: str | None = None) -> np.ndarray:
             if (pixels != pixels[..., :1]).any():
                 raise GalgenError(f"{path} is in color; `galgen data import --gray` converts it to gray")
             return pixels[..., 0]
-        found = np.load(path, allow_pickle=False)
-        return found if isinstance(found, np.ndarray) else found[key or "images"]
+        images = np.load(path, allow_pickle=False)
+        return images if isinstance(images, np.ndarray) else images[key or "images"]

@@ -101,7 +101,7 @@ def _first(name: str, names: Iterable[str]) -> str | None:
     """Return the name if it is one, else the first with these and seeds, or at a family's largest N."""
     seeds = re.compile(rf"{re.escape(name)}((?<=[AB])\d+-\d+|(?<!\d)-N\d+-A\d+-\d+)?")
     order = {
-        each: ([-N for N in sort_key(each)[1]], sort_key(each)) for each in filter(seeds.fullmatch, names)
+        label: ([-N for N in sort_key(label)[1]], sort_key(label)) for label in filter(seeds.fullmatch, names)
     }
     return min(order, key=order.get, default=None)
 
@@ -112,13 +112,13 @@ def _trained(name: str, parameters: Parameters, store: Path | None) -> Model:
     place = ReadOnlyStore(store, store)  # a store that is given is searched alone
     books = [Experiment(parameters, place, family=family) for family in families]
     trainings = {training.name: (book, training) for book in books for training in book.models.trainings()}
-    if not (found := _first(name, trainings)):
+    if not (first := _first(name, trainings)):
         raise GalgenError(f"no training {name!r:.80} with these parameters, but {', '.join(trainings)}")
-    experiment, training = trainings[found]
+    experiment, training = trainings[first]
     run, images = experiment.train(training), experiment.images
     start, origin = (start_of(run), "published") if "published" in run.record else (images.start, "trained")
     source = parameters.profile, images.name, parameters.seed, run.record["data"], origin
-    return Model(found, run.path.name, experiment.family, weights_of(run), start, *source)
+    return Model(first, run.path.name, experiment.family, weights_of(run), start, *source)
 
 
 def _published(name: str, parameters: Parameters, models: Path | None) -> Model:
@@ -126,7 +126,7 @@ def _published(name: str, parameters: Parameters, models: Path | None) -> Model:
     place, runs = published(models), {}
     for run in listed(place):
         runs.setdefault(run.summary["name"], []).append(run)
-    if not (found := _first(name, runs)):
+    if not (first := _first(name, runs)):
         names = ", ".join(runs) or "none; give another directory with --models"
         raise GalgenError(
             f"no model {name!r:.80}, trained or published; models published in {place.root}: {names}"
@@ -136,15 +136,15 @@ def _published(name: str, parameters: Parameters, models: Path | None) -> Model:
     def others(run: Run) -> list[str]:
         return [f"{name} {value}" for name, value in asked.items() if _parameters(run).get(name) != value]
 
-    run = min(runs[found], key=lambda run: (len(others(run)), run.key))
+    run = min(runs[first], key=lambda run: (len(others(run)), run.key))
     has, family = _parameters(run), FAMILIES[run.record["kind"]](profiles.profile(run.summary["profile"]))
     if missing := others(run):
         about = ", ".join(f"{name} {has[name]}" for name in ("profile", "data", "seed"))
         raise GalgenError(
-            f"{found} ({run.key}) is published for {about}, not for {', '.join(missing)}: leave this out"
+            f"{first} ({run.key}) is published for {about}, not for {', '.join(missing)}: leave this out"
         )
     source = has["profile"], has["data"], has["seed"], run.record["data"], "published"
-    return Model(found, run.key, family, weights_of(verified(run.path)), start_of(run), *source)
+    return Model(first, run.key, family, weights_of(verified(run.path)), start_of(run), *source)
 
 
 def _parameters(run: Run) -> dict:

@@ -41,17 +41,15 @@ def trained_on(model: Model, other: Model, images: np.ndarray, held_out: np.ndar
         GalgenError: If the models are not two denoisers of different images of this size, or the held-out
             images are too few, among the images, or distinguishable from them without a model.
     """
-    halves = {each.images.rpartition(", ")[0] + each.images[-1] for each in (model, other)}  # sets are nested
+    halves = {one.images.rpartition(", ")[0] + one.images[-1] for one in (model, other)}  # sets are nested
     if len(halves) == 1 or files.file_sha256(model.weights) == files.file_sha256(other.weights):
         raise GalgenError(f"{model.name} and {other.name} share weights or images: name another one")
-    for each in (model, other):
-        trained_range(each.family)  # refuses models that are not denoisers
-        if {images.shape[1:], held_out.shape[1:]} != {(1, each.size, each.size)}:
-            raise GalgenError(
-                f"{each.name} was trained on images of {each.size} x {each.size} pixels (--size)"
-            )
+    for one in (model, other):
+        trained_range(one.family)  # refuses models that are not denoisers
+        if {images.shape[1:], held_out.shape[1:]} != {(1, one.size, one.size)}:
+            raise GalgenError(f"{one.name} was trained on images of {one.size} x {one.size} pixels (--size)")
     _check_controls(images, held_out)
-    a, b = (each.family.denoiser(each.networks()) for each in (model, other))
+    a, b = (one.family.denoiser(one.networks()) for one in (model, other))
     return membership(a, b, images, held_out, progress=True)
 
 

@@ -100,15 +100,15 @@ def syntax(text: str) -> str:
 @functools.cache
 def imported(text: str) -> frozenset[str]:
     """Return the modules of galgen and galbook that a source imports, also inside functions."""
-    found = set()
+    modules = set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] in _OURS:
             below = {f"{node.module}.{alias.name}" for alias in node.names}
-            known = {name for name in below if _package(node.module) and importlib.util.find_spec(name)}
-            found |= known | ({node.module} if below - known else set())
-    return frozenset(name for name in found if name.partition(".")[0] in _OURS)
+            submodules = {name for name in below if _package(node.module) and importlib.util.find_spec(name)}
+            modules |= submodules | ({node.module} if below - submodules else set())
+    return frozenset(name for name in modules if name.partition(".")[0] in _OURS)
 
 
 def _package(module: str) -> bool:

@@ -161,14 +161,14 @@ class Store:
             GalgenError: If the disk is full.
         """
         code = tuple(code)
-        if found := self.find(kind, params, data=data, code=code):
-            return found  # without a lock: a finished store may be read-only
+        if entry := self.find(kind, params, data=data, code=code):
+            return entry  # without a lock: a finished store may be read-only
         path = self.root / kind / self.key(kind, params, data=data, code=code)
         partial = path.with_suffix(".partial")
         partial.parent.mkdir(parents=True, exist_ok=True)
         with _lock(path), explain_full_disk(partial, megabytes):
-            if found := _verified_or_quarantined(path):
-                return found
+            if entry := _verified_or_quarantined(path):
+                return entry
             partial.mkdir(exist_ok=True)
             started = time.monotonic()
             try:
@@ -198,18 +198,18 @@ class Store:
 
     def runs(self, kind: str | None = None) -> list[Run]:
         """Return all finished entries, oldest first; report those with unreadable records on stderr."""
-        found = []
+        entries = []
         for path in self.finished(kind):
             try:
-                found.append(Run(path, read_record(path)))
+                entries.append(Run(path, read_record(path)))
             except Damaged as error:
                 print(f"galgen: {error}; `galgen runs rm {path.name}` removes it", file=sys.stderr)
-        return sorted(found, key=lambda run: run.record["created"])
+        return sorted(entries, key=lambda run: run.record["created"])
 
     def finished(self, kind: str | None = None) -> list[Path]:
         """Return the folders of finished entries, including damaged ones."""
-        found = sorted(self.root.glob(f"*/{'[0-9a-f]' * 16}"))
-        return [path for path in found if path.is_dir() and kind in (None, path.parent.name)]
+        folders = sorted(self.root.glob(f"*/{'[0-9a-f]' * 16}"))
+        return [path for path in folders if path.is_dir() and kind in (None, path.parent.name)]
 
     def get(self, key: str) -> Run:
         """Return the finished entry whose key starts with `key`.
@@ -226,12 +226,12 @@ class Store:
         Raises:
             GalgenError: If no entry or several entries match.
         """
-        found = [p for p in self.root.glob("*/*") if p.is_dir() and key and p.name.startswith(key)]
-        if (entries := len({path.with_suffix("") for path in found})) != 1:
+        folders = [p for p in self.root.glob("*/*") if p.is_dir() and key and p.name.startswith(key)]
+        if (entries := len({path.with_suffix("") for path in folders})) != 1:
             raise GalgenError(
                 f"{entries} runs in {self.root} have a key starting with '{key}'; see `galgen runs list`"
             )
-        return sorted(found)
+        return sorted(folders)
 
     def remove(self, key: str) -> list[Path]:
         """Delete the entry whose key starts with `key`, finished or not, and return its folders.
@@ -268,9 +268,9 @@ def read_record(path: Path, kind: type[Record] = Record) -> dict:
     """
     try:
         record = read_json(path / "record.json")
-        known = checked(kind, record, "the record")
-        if (known.kind, known.key) != (path.parent.name, path.stem):
-            raise ValueError(f"it belongs to {known.kind}/{known.key}")
+        fields = checked(kind, record, "the record")
+        if (fields.kind, fields.key) != (path.parent.name, path.stem):
+            raise ValueError(f"it belongs to {fields.kind}/{fields.key}")
     except PermissionError:  # not damaged, others may read it: do not quarantine it
         raise
     except (OSError, ValueError, GalgenError) as error:

@@ -63,6 +63,6 @@ def print_pdf(build: Path) -> Path:
         # A heading moved to the next page is doubled in the outline, as TrainingTraining. Padding with blanks
         # keeps the byte offsets of the file.
         twice = rb"(/Title (?:\(|<FEFF))(.+?)\2([)>])"
-        pdf = re.sub(twice, lambda found: b"".join(found.groups()).ljust(len(found[0])), pdf)
+        pdf = re.sub(twice, lambda match: b"".join(match.groups()).ljust(len(match[0])), pdf)
         temporary.write_bytes(pdf)
     return build / "book.pdf"

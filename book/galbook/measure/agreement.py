@@ -13,7 +13,6 @@ agreement: Gaussians fitted to the training sets, sampled by the same sampler fr
 design of initialization and training images.
 """
 
-from collections.abc import Iterator
 from dataclasses import astuple
 
 import numpy as np
@@ -39,6 +38,7 @@ __all__ = [
     "initialization_design",
     "near_copies",
     "of_pair",
+    "training_bias",
 ]
 
 DENOISERS = ("diffusion", "conditional")
@@ -63,35 +63,38 @@ def agreement(experiment: Experiment, N: int) -> Found:
     """Two-models test of every pair; for the first pair also its controls, and cosines as arrays."""
     images, rows, arrays = experiment.images, [], {}
     for A, B in experiment.models.pairs(N):
-        samples, of = map(experiment.samples, (A, B)), of_pair(experiment, A, B)
+        samples, columns = map(experiment.samples, (A, B)), of_pair(experiment, A, B)
         options = {"mean": images.mean, "flips": experiment.family.flips}
         test = two_models(*samples, images.dataset.images, images.split(N), **options)
         null = {"low": test.permutation.low, "high": test.permutation.high}
         rows += [
-            row("agreement", test.agreement, p=test.permutation.p, **of),
-            row("agreement_null", test.agreement_null, n=test.n, **null, **of),
-            *_bias(test.memorization.models, of),
-            row("margin_beyond_gaussian", test.memorization.outcome, n=test.n, **of),
+            row("agreement", test.agreement, p=test.permutation.p, **columns),
+            row("agreement_null", test.agreement_null, n=test.n, **null, **columns),
+            *_closer(test.memorization.models, columns),
+            row("margin_beyond_gaussian", test.memorization.outcome, n=test.n, **columns),
         ]
         if arrays:
             continue
-        rows += _bias(test.memorization.gaussians, {"model": "gaussian", "training_sets": "disjoint"})
-        for kind, found in test.cosines.items():
+        rows += _closer(test.memorization.gaussians, {"model": "gaussian", "training_sets": "disjoint"})
+        for kind, cosines in test.cosines.items():
             names = "agreement", "shuffled", "nearest", "held-out"
-            arrays |= {f"{kind}-{name}": x for name, x in zip(names, astuple(found), strict=True)}
-        pearson, of_A = test.cosines["pearson"], of | {"model": A.label, "training_sets": ""}
+            arrays |= {f"{kind}-{name}": x for name, x in zip(names, astuple(cosines), strict=True)}
+        pearson, of_A = test.cosines["pearson"], columns | {"model": A.label, "training_sets": ""}
         rows.append(row("pearson_nearest_cosine", bootstrap(pearson.nearest), **of_A))
         rows.append(row("pearson_nearest_cosine", bootstrap(pearson.held_out), model="held-out"))
-        rows.append(row("pearson_agreement", bootstrap(pearson.agreement), **of))
-        rows.append(row("pearson_agreement_null", np.median(pearson.shuffled), **of))
+        rows.append(row("pearson_agreement", bootstrap(pearson.agreement), **columns))
+        rows.append(row("pearson_agreement_null", np.median(pearson.shuffled), **columns))
     return rows, arrays
 
 
-def _bias(found: Exchange, where: dict) -> Iterator[dict]:
-    closer = found.p_closer
-    yield row("p_train_closer", closer, **where)
-    ends = (x - 0.5 for x in (closer.value, closer.low, closer.high))
-    yield row("training_set_bias", Estimate(*ends, closer.n), **where)
+def _closer(exchange: Exchange, where: dict) -> list[dict]:
+    closer = exchange.p_closer
+    return [row("p_train_closer", closer, **where), row("training_set_bias", training_bias(closer), **where)]
+
+
+def training_bias(closer: Estimate) -> Estimate:
+    """Training-set bias, P(train closer) - 1/2."""
+    return Estimate(closer.value - 0.5, closer.low - 0.5, closer.high - 0.5, closer.n)
 
 
 @question(families=FAMILIES, arguments=each_size, models=all_pairs)
@@ -104,15 +107,15 @@ def near_copies(experiment: Experiment, N: int) -> Found:
 
     def ratios(queries: list[Tensor], models: tuple[Training, ...]) -> np.ndarray:
         options = {"mean": images.mean, "flips": experiment.family.flips}
-        each = zip(queries, models, strict=True)
-        return np.stack([distance_ratio(x, images.of(model), **options) for x, model in each], axis=1)
+        pairs = zip(queries, models, strict=True)
+        return np.stack([distance_ratio(x, images.of(model), **options) for x, model in pairs], axis=1)
 
     for pair in experiment.models.pairs(N):
         samples = [experiment.samples(model, count=count) for model in pair]
-        found, of = ratios(samples, pair), of_pair(experiment, *pair)
-        rows.append(row("near_copy_fraction", near_copy_fraction(found), **of))
-        for model, own in zip(pair, found.T, strict=True):
-            where = {"model": model.label, "images_shown": of["images_shown"]}
+        pair_ratios, columns = ratios(samples, pair), of_pair(experiment, *pair)
+        rows.append(row("near_copy_fraction", near_copy_fraction(pair_ratios), **columns))
+        for model, own in zip(pair, pair_ratios.T, strict=True):
+            where = {"model": model.label, "images_shown": columns["images_shown"]}
             rows.append(row("near_copy_fraction", near_copy_fraction(own), **where))
     held_out = ratios([unit(images.held_out)] * 2, experiment.models.pair(N))
     rows.append(row("near_copy_fraction", near_copy_fraction(held_out), model="held-out"))

@@ -11,6 +11,7 @@ from math import nan
 
 import numpy as np
 
+from galbook.measure.agreement import training_bias
 from galbook.table import each_size, largest_size, question, row
 from galgen.auditing import audit as auditing
 from galgen.auditing.copies import Copies, copies
@@ -52,7 +53,7 @@ def audit(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndar
     """
     A, B, *out_of_domain = _audited(experiment, N)
     samples, train, held_out = experiment.samples(A), experiment.images.of(A), experiment.images.held_out
-    found = auditing.audit(
+    result = auditing.audit(
         rounded(samples),
         train,
         held_out,
@@ -65,8 +66,8 @@ def audit(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndar
     shown = {"images_shown": experiment.settings.images_shown(N)}
     of_one, of_pair = {"model": A.label} | shown, {"model": f"{A.label}-{B.label}"} | shown
     of_pair["training_sets"] = "disjoint"
-    rows = list(_of_copies(found.memory, **of_one))
-    for name, outcome in found.answers.items():
+    rows = list(_of_copies(result.memory, **of_one))
+    for name, outcome in result.answers.items():
         where = of_pair if name in auditing.OF_PAIR else of_one
         if name.startswith("classifier"):
             where = where | {"at": int(name.split()[1])}
@@ -76,17 +77,16 @@ def audit(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndar
             rows.append(row(f"{statistic}_null", _NULLS[statistic], **null, **where))
         elif statistic:
             rows.append(row(statistic, outcome, **where))
-    if "blur" in found.faults:
-        at = min(auditing.SIDE, found.side)
-        rows.append(row("equivalent_blur", found.faults["blur"], at=at, **of_one))
-    if closer := found.pair.get("P(train closer)"):
-        bias = {end: getattr(closer, end) - 0.5 for end in ("low", "high")}
-        rows.append(row("training_set_bias", closer.value - 0.5, **bias, n=closer.n, **of_pair))
+    if "blur" in result.faults:
+        at = min(auditing.SIDE, result.side)
+        rows.append(row("equivalent_blur", result.faults["blur"], at=at, **of_one))
+    if closer := result.pair.get("P(train closer)"):
+        rows.append(row("training_set_bias", training_bias(closer), **of_pair))
     if out_of_domain:
         other = f"{A.label}-{out_of_domain[0].label}-{out_of_domain[0].out_of_domain}"
         where = shown | {"model": other, "training_sets": "out-of-domain"}
-        rows.append(row("agreement", found.pair["floor"], **where))
-    return rows, _nearest(found.memory, to_uint8(samples.numpy()), np.concatenate([train, held_out]), N)
+        rows.append(row("agreement", result.pair["floor"], **where))
+    return rows, _nearest(result.memory, to_uint8(samples.numpy()), np.concatenate([train, held_out]), N)
 
 
 @question(families=("diffusion",), arguments=largest_size, models=lambda *_: ())
@@ -96,10 +96,10 @@ def planted_copies(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
     n, rng, rows = len(held_out) // 3, np.random.default_rng(experiment.parameters.seed), []
     for count in sorted({round(share * n) for share in SHARES}):
         copied = train[rng.integers(len(train), size=count)]
-        found = copies(np.concatenate([copied, held_out[: n - count]]), train, held_out[n:])
-        rows += _of_copies(found, at=count / n, model="held-out")
-        if found.outcome:
-            rows.append(row(_ANSWERS["memory"], found.outcome, at=count / n, model="held-out"))
+        test = copies(np.concatenate([copied, held_out[: n - count]]), train, held_out[n:])
+        rows += _of_copies(test, at=count / n, model="held-out")
+        if test.outcome:
+            rows.append(row(_ANSWERS["memory"], test.outcome, at=count / n, model="held-out"))
     return rows, {}
 
 
@@ -115,27 +115,27 @@ def detectable_copies(experiment: Experiment, N: int) -> tuple[list[dict], dict]
     new = np.random.default_rng(experiment.parameters.seed).permutation(new)
     for n in sorted({min(count, len(new)) for count in COUNTS}):
         for m in sorted({min(count, len(sets.validation)) for count in COUNTS}):
-            found = copies(images[new[:n]], images[sets.A], images[sets.validation[:m]], permutations=999)
-            if found.outcome:
-                least = nan if found.smallest is None else found.smallest
+            test = copies(images[new[:n]], images[sets.A], images[sets.validation[:m]], permutations=999)
+            if test.outcome:
+                least = nan if test.smallest is None else test.smallest
                 rows.append(row("least_detected_copies", least, at=m, model=f"unseen-{n}", n=n))
     return rows, {}
 
 
-def _of_copies(found: Copies, **where: object) -> Iterator[dict]:
+def _of_copies(test: Copies, **where: object) -> Iterator[dict]:
     """Rows of the test of memorization, without its outcome."""
-    yield row("audit_verdict", _VERDICTS.get(found.verdict, nan), **where)
-    if found.outcome:
-        numbers = {"least_detected_copies": found.smallest, "beyond_gaussian_p": found.beyond}
+    yield row("audit_verdict", _VERDICTS.get(test.verdict, nan), **where)
+    if test.outcome:
+        numbers = {"least_detected_copies": test.smallest, "beyond_gaussian_p": test.beyond}
         for name, number in numbers.items():
             yield row(name, nan if number is None else number, **where)
 
 
-def _nearest(found: Copies, samples: np.ndarray, pool: np.ndarray, N: int) -> dict[str, np.ndarray]:
+def _nearest(test: Copies, samples: np.ndarray, pool: np.ndarray, N: int) -> dict[str, np.ndarray]:
     """Arrays of an audit."""
-    near, numbers = found.nearest, ("sample", "image", "weight")
+    near, numbers = test.nearest, ("sample", "image", "weight")
     pairs = [(samples[one.sample, 0], np.flip(pool[one.image, 0], FLIPS[one.flip])) for one in near]
     arrays = {name: np.array([getattr(one, name) for one in near]) for name in numbers}
     arrays |= {"nearest": np.array(pairs), "is_training": arrays["image"] < N}
     arrays["image"] = np.where(arrays["is_training"], arrays["image"], arrays["image"] - N)
-    return arrays | {"repeats": np.array(found.repeats, int).reshape(-1, 2)}
+    return arrays | {"repeats": np.array(test.repeats, int).reshape(-1, 2)}

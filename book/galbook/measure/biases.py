@@ -40,7 +40,7 @@ def photometry_biases(experiment: Experiment, N: int) -> tuple[list, dict]:
 
 
 def _rows(images: np.ndarray, galaxies: Photometry, **where: object) -> Iterator[dict]:
-    found = biases(photometry(images), galaxies)
+    percents = biases(photometry(images), galaxies)
     for statistic, name in STATISTICS.items():
-        if (bias := getattr(found, name)) is not None:
+        if (bias := getattr(percents, name)) is not None:
             yield row(statistic, bias, **where)

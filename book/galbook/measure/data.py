@@ -70,7 +70,7 @@ def data_split(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np
     rows.append(row("images_in_common", sum(map(len, distinct)) - len(np.unique(np.concatenate(distinct)))))
     held_out, train, mean = unit(images[sets.validation]), images[sets.A], experiment.images.mean
     near = {kind: similarity.nearest(held_out, train, kind=kind, mean=mean) for kind in similarity.KINDS}
-    cosines = {kind: found.cosine[:, 0] for kind, found in near.items()}
+    cosines = {kind: neighbors.cosine[:, 0] for kind, neighbors in near.items()}
     return [*rows, *_quantiles("nearest", cosines)], _small(cosines)
 
 

@@ -43,6 +43,7 @@ LOSSES = {  # from names in the log to statistics
     "bits_per_dim": "training_bits_per_dim",
     "hinge": "hinge_loss",
 }
+SCORES = "D_real", "D_held_out", "D_fake"  # of a discriminator: arrays only
 
 
 def ends(experiment: Experiment) -> list[tuple[int]]:
@@ -82,7 +83,7 @@ def denoising_psnr(experiment: Experiment, N: int) -> tuple[list[dict], dict[str
 
     def over_levels(statistic: str, values: Iterable[np.ndarray], **where: object) -> None:
         pairs = zip(levels, values, strict=True)
-        rows.extend(row(statistic, bootstrap(of), at=sigma, **where) for sigma, of in pairs)
+        rows.extend(row(statistic, bootstrap(psnr), at=sigma, **where) for sigma, psnr in pairs)
 
     curves = {model: denoising_curve(net, held_out, levels) for model, net in nets.items()}
     gaussian = denoising_curve(fit_gaussian(train[0]), held_out, levels)
@@ -98,7 +99,7 @@ def denoising_psnr(experiment: Experiment, N: int) -> tuple[list[dict], dict[str
     where = {"model": f"{A.label}-{B.label}", "training_sets": "disjoint", "images_shown": shown}
     rows += [row("psnr_advantage", dB, at=s, **where) for s, dB in zip(levels, advantage, strict=True)]
     bands = {"psnr_held_out": curves[A].denoised, "psnr_beyond_gaussian": beyond}
-    bands = {name: np.float32(np.percentile(of, (16, 50, 84), axis=1)) for name, of in bands.items()}
+    bands = {name: np.float32(np.percentile(values, (16, 50, 84), axis=1)) for name, values in bands.items()}
     return rows, {"sigma": levels} | bands
 
 
@@ -116,18 +117,23 @@ def denoised_images(experiment: Experiment, N: int) -> tuple[list[dict], dict[st
     net = experiment.family.denoiser(experiment.networks(A))
     some = {"training": experiment.images.of(A)[0], "held_out": experiment.images.held_out[0]}
     panels = {name: denoise_panel({"": net}, image, PANEL, seed=seed) for name, image in some.items()}
+    where, rows = {"model": A.label, "images_shown": experiment.settings.images_shown(N)}, []
+    for name, panel in panels.items():
+        for sigma, before, after in zip(PANEL, panel.noisy_psnr, panel.denoised_psnr[""], strict=True):
+            rows.append(row(f"psnr_example_{name}", before, at=sigma, model="noisy"))
+            rows.append(row(f"psnr_example_{name}", after, at=sigma, **where))
     parts = zip(*((panel.clean, panel.noisy, panel.denoised[""]) for panel in panels.values()), strict=True)
     pictures = [gray(np.stack(part)[..., 0, :, :]) for part in parts]
-    return [], dict(zip(("clean", "noisy", "denoised"), pictures, strict=True))
+    return rows, dict(zip(("clean", "noisy", "denoised"), pictures, strict=True))
 
 
 @question(families=(*DENOISERS, "glow", "gan"), arguments=each_size, models=all_pairs)
 def training_losses(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Losses and minutes of each training, and the number of parameters of its networks.
 
-    Rows have means over the last tenth of a training. Arrays, for each
-    model, as `A0_loss`, are running means over a fortieth of the training, at 200 points evenly spaced in
-    log images, and `A0_images`, the images shown at the end of each window.
+    Rows have means over the last tenth of a training. Arrays, for each model, as `A0_loss`, are running means
+    over a fortieth of the training, at 200 points evenly spaced in log images, and `A0_images`, the images
+    shown at the end of each window.
     """
     nets = experiment.family.networks()
     rows = [
@@ -144,9 +150,10 @@ def training_losses(experiment: Experiment, N: int) -> tuple[list[dict], dict[st
         width, last = max(len(log) // 40, 1), max(len(log) // 10, 1)
         few = np.unique(np.geomspace(1, len(log) - width + 1, POINTS).astype(int)) - 1
         arrays[f"{model.label}_images"] = np.array([line["images"] for line in log[width - 1 :]])[few]
-        for name in [name for name in LOSSES if name in log[0]]:
+        for name in [name for name in (*LOSSES, *SCORES) if name in log[0]]:
             values = np.array([line[name] for line in log])
-            rows.append(row(LOSSES[name], values[-last:].mean(), **where))
+            if name in LOSSES:
+                rows.append(row(LOSSES[name], values[-last:].mean(), **where))
             means = np.convolve(values, np.ones(width) / width, "valid")[few]
             arrays[f"{model.label}_{name}"] = np.float32(means)
     return rows, arrays

@@ -32,6 +32,7 @@ STAMPS = 12
 
 
 _SETS = {"other": "other", "train": "training", "held_out": "held_out"}
+_FAULTS = {"noise": "noise", "blurred": "blur", "dropped": "missing"}
 _CONTRASTS = {
     "own_held_out": ("own", "held_out"),
 }
@@ -41,15 +42,15 @@ _CONTRASTS = {
 def discriminator_memorization(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
     """Membership AUC of each discriminator during training."""
     stages = experiment.train(experiment.models.pair(N)[0]).summary["weights"]
-    unseen, found = unit(experiment.images.reserve[:COUNT]), {}
+    unseen, areas = unit(experiment.images.reserve[:COUNT]), {}
     for model in all_pairs(experiment, N):
-        known = unit(experiment.images.of(model)[:COUNT])
+        train = unit(experiment.images.of(model)[:COUNT])
         for shown in stages:
             D = experiment.networks(model, shown)["discriminator"]
-            scores = (discriminator.score(D, part) for part in (unseen, known))
-            found[model.label, shown] = auc(*scores)
+            scores = (discriminator.score(D, part) for part in (unseen, train))
+            areas[model.label, shown] = auc(*scores)
     return [
-        row("membership_auc", each, model=label, images_shown=shown) for (label, shown), each in found.items()
+        row("membership_auc", area, model=label, images_shown=shown) for (label, shown), area in areas.items()
     ], {}
 
 
@@ -68,7 +69,7 @@ def discriminator_test(experiment: Experiment, N: int) -> tuple[list[dict], dict
     for k, shown in tests:
         nets = [experiment.networks(model, shown) for model in pairs[k]]
         own = [experiment.samples(model, shown) for model in pairs[k]]
-        found = discriminator.discriminator_test(
+        test = discriminator.discriminator_test(
             [part["discriminator"] for part in nets],
             [naive[model] for model in pairs[k]],
             own,
@@ -77,9 +78,11 @@ def discriminator_test(experiment: Experiment, N: int) -> tuple[list[dict], dict
             seed=experiment.parameters.seed,
         )
         labels = [model.label for model in pairs[k]]
-        for label, D in zip(labels, (found.A, found.B), strict=True):
+        for label, D in zip(labels, (test.A, test.B), strict=True):
             rows += _of_one(D, model=label, images_shown=shown)
-        losses.append([[D.curves[name].loss for name in _SETS] for D in (found.A, found.B)])
+            if shown == stages[-1]:
+                rows += _detected(D, trained=False, model=label, images_shown=0)
+        losses.append([[D.curves[name].loss for name in _SETS] for D in (test.A, test.B)])
     scores = dict.fromkeys((*discriminator.ALIKE, *discriminator.GRADES), np.zeros(len(own[0])))
     rows += _of_one(discriminator.evaluate(scores, scores), model="constant")
     k, shown = np.array(tests).T
@@ -94,6 +97,13 @@ def _of_one(D: discriminator.Evaluation, **where: object) -> Iterator[dict]:
     yield row("membership_auc", D.memory, **where)
     for name, pair in _CONTRASTS.items():
         if pair in D.contrasts:
-            found = D.contrasts[pair]
-            yield row(f"score_distance_{name}", found.distance, p=found.p, **where)
+            contrast = D.contrasts[pair]
+            yield row(f"score_distance_{name}", contrast.distance, p=contrast.p, **where)
+    yield from _detected(D, trained=True, **where)
     yield row("has_power", D.has_power(), **where)
+
+
+def _detected(D: discriminator.Evaluation, *, trained: bool, **where: object) -> Iterator[dict]:
+    """Smallest amount of each degradation from which on D detects all."""
+    for fault, name in _FAULTS.items():
+        yield row(f"least_detected_{name}", D.sees(fault, trained=trained), **where)

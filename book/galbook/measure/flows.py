@@ -44,12 +44,12 @@ def likelihood(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np
             for model, flow in flows.items()
         }
         for model, other in (pair, pair[::-1]):
-            of, where = bits[model], {"model": model.label, "images_shown": shown}
+            own, where = bits[model], {"model": model.label, "images_shown": shown}
             roles = {"training": model.half, "held_out": "held_out"}
             for role, part in roles.items():
-                rows.append(row(f"bits_per_dim_{role}", of[part].mean(), n=len(of[part]), **where))
-            beyond = (of[part] - bits[other][part] for part in (model.half, "held_out"))
-            rows.append(row("likelihood_gap", likelihood_gap(of[model.half], of["held_out"]), **where))
+                rows.append(row(f"bits_per_dim_{role}", own[part].mean(), n=len(own[part]), **where))
+            beyond = (own[part] - bits[other][part] for part in (model.half, "held_out"))
+            rows.append(row("likelihood_gap", likelihood_gap(own[model.half], own["held_out"]), **where))
             rows.append(row("likelihood_gap_beyond_partner", likelihood_gap(*beyond), **where))
     return rows, {}
 

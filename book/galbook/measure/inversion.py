@@ -58,21 +58,21 @@ def inversion(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.
         rows.append(row("latent_wasserstein_floor", iid_floor(part.numel()), level=level))
     for i, flow in enumerate(flows):
         others = [j for j in range(2 * k) if j != i]
-        for j, found in zip(others, inversions(flow, [flows[j] for j in others], z), strict=True):
-            tests, where = compare_levels(found), _pair(models[i], models[j])
+        for j, inverse in zip(others, inversions(flow, [flows[j] for j in others], z), strict=True):
+            tests, where = compare_levels(inverse), _pair(models[i], models[j])
             rows += _tested(tests, where)
             w[:, i, j] = [test.w1_b.value for test in tests]
             if j == (i + k) % (2 * k):  # the other model of the pair
-                arrays = arrays or _pictured(found)
-            finite, log_ratios[i, j] = finite_images(found), found.log_ratio
+                arrays = arrays or _pictured(inverse)
+            finite, log_ratios[i, j] = finite_images(inverse), inverse.log_ratio
             # with few images the median may be negative by chance; a ratio needs a positive one
-            d[i, j] = max(np.median(found.log_ratio[finite]) / found.x[0].size / np.log(2), 1e-9)
+            d[i, j] = max(np.median(inverse.log_ratio[finite]) / inverse.x[0].size / np.log(2), 1e-9)
             rows.append(row("log_likelihood_ratio", d[i, j], n=finite.sum(), **where))
     for i, j in combinations(range(2 * k), 2):
         auc = ratio_auc(log_ratios[i, j], log_ratios[j, i])
         rows.append(row("likelihood_ratio_auc", auc, **_pair(models[i], models[j])))
-    for level, of in enumerate(w):
-        both = (of + of.T).diagonal(k) / 2
+    for level, matrix in enumerate(w):
+        both = (matrix + matrix.T).diagonal(k) / 2
         for pair, w1 in zip(pairs, both, strict=True):
             rows.append(row("latent_wasserstein_pair", w1, level=level, **_pair(*pair)))
     rows += _exchanged(d)
@@ -93,14 +93,14 @@ def inversion_controls(experiment: Experiment, N: int) -> tuple[list[dict], dict
     ways = {(i, j): inversions(before[i], [before[j]], z)[0] for i, j in ((a, b), (b, a))}
     auc = ratio_auc(*(way.log_ratio for way in ways.values()))
     rows = [row("likelihood_ratio_auc", auc, **_pair(a, b))]
-    for pair, found in ways.items():
-        rows += _tested(compare_levels(found), _pair(*pair))
+    for pair, inverse in ways.items():
+        rows += _tested(compare_levels(inverse), _pair(*pair))
     rows = [one | {"images_shown": 0} for one in rows]
     other = experiment.models.out_of_domain()
     flow, *flows = (experiment.networks(model)["net"] for model in (a, *other))
-    for model, found in zip(other, inversions(flow, flows, z), strict=True):
+    for model, inverse in zip(other, inversions(flow, flows, z), strict=True):
         where = _pair(a, model) | {"images_shown": experiment.settings.images_shown(N)}
-        rows += _tested(compare_levels(found), where)
+        rows += _tested(compare_levels(inverse), where)
     return rows, {}
 
 
@@ -131,10 +131,10 @@ def _tested(tests: Sequence[LevelTest], where: Mapping[str, object]) -> list[dic
     ]
 
 
-def _pictured(found: Inversion) -> dict[str, np.ndarray]:
+def _pictured(inverse: Inversion) -> dict[str, np.ndarray]:
     """Arrays of figures 10 and 11: some latents by level, z, z'_A and z'_B, and densities of all z'."""
     rng, arrays, densities = np.random.default_rng(0), {}, []
-    for level, parts in enumerate(zip(found.z, found.z_a, found.z_b, strict=True)):
+    for level, parts in enumerate(zip(inverse.z, inverse.z_a, inverse.z_b, strict=True)):
         flat = [part.ravel() for part in parts]
         some = rng.choice(flat[0].size, min(SCATTERED, flat[0].size), replace=False)
         arrays[f"latents_{level}"] = clipped(np.array([part[some] for part in flat])).astype(np.float16)

@@ -27,7 +27,7 @@ def live_page(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.
 
 def halved(images: np.ndarray) -> np.ndarray:
     """Downsample images, uint8 (N, 1, H, H), by factors of 2 to at least 16 pixels: uint8 (N, h, h)."""
-    found = images[:, 0].astype(np.float32)
-    while found.shape[1] >= 2 * SIDE and found.shape[1] % 2 == 0:
-        found = found.reshape(len(found), found.shape[1] // 2, 2, -1, 2).mean((2, 4))
-    return found.round().astype(np.uint8)
+    small = images[:, 0].astype(np.float32)
+    while small.shape[1] >= 2 * SIDE and small.shape[1] % 2 == 0:
+        small = small.reshape(len(small), small.shape[1] // 2, 2, -1, 2).mean((2, 4))
+    return small.round().astype(np.uint8)

@@ -65,9 +65,9 @@ def patch_denoisers(experiment: Experiment, N: int) -> tuple[list[dict], dict[st
     shown = {"images_shown": experiment.settings.images_shown(N)}
 
     def add(*denoised: torch.Tensor, beyond: torch.Tensor | None = None, **where: object) -> None:
-        found = explained_fraction(*denoised, beyond)
-        if found is not None:  # None if the Gaussian may explain everything
-            rows.append(row("explained_fraction" + "_excess" * (beyond is not None), found, **where))
+        fraction = explained_fraction(*denoised, beyond)
+        if fraction is not None:  # None if the Gaussian may explain everything
+            rows.append(row("explained_fraction" + "_excess" * (beyond is not None), fraction, **where))
 
     for sigma in SIGMAS:
         y, levels = x + sigma * z, torch.full((len(x),), sigma)
@@ -101,11 +101,11 @@ def principal_directions(experiment: Experiment, N: int) -> tuple[list[dict], di
         return directions(rounded(part[:count], bits), DIRECTIONS)
 
     def overlap(one: np.ndarray, other: np.ndarray, **where: object) -> None:
-        found = dict(enumerate(shared(one, other), 1))
-        rows.extend(row("principal_overlap", found[k], at=k, **where) for k in SHOWN)
+        overlaps = dict(enumerate(shared(one, other), 1))
+        rows.extend(row("principal_overlap", overlaps[k], at=k, **where) for k in SHOWN)
 
-    known, others = leading(images.held_out), leading(images.held_out[count : 2 * count])
-    overlap(known, others, model="held-out")
+    reference, others = leading(images.held_out), leading(images.held_out[count : 2 * count])
+    overlap(reference, others, model="held-out")
     for pair in experiment.models.pairs(N):
         samples = [experiment.samples(model)[:count] for model in pair]
         axes = [leading(part) for part in samples]
@@ -114,10 +114,10 @@ def principal_directions(experiment: Experiment, N: int) -> tuple[list[dict], di
         rows.append(row("agreement", bootstrap(cosines), **both))
         overlap(*axes, **both)
         for model, part in zip(pair, axes, strict=True):
-            overlap(part, known, model=model.label, **shown)
+            overlap(part, reference, model=model.label, **shown)
     own = fit_gaussian(images.of(experiment.models.pair(N)[0]))
     linear = experiment.family.flow(own, experiment.latents(), images.start).images
-    overlap(leading(linear), known, model="gaussian")
+    overlap(leading(linear), reference, model="gaussian")
     return rows, {}
 
 
@@ -147,11 +147,11 @@ def flow_inversion(experiment: Experiment, N: int) -> tuple[list[dict], dict[str
     }
     parts = list(groups(len(axes)))
     for name, (denoiser, sets) in others.items():
-        found = encode(denoiser, x, m, levels)
-        if name != B.label and found.isfinite().all((1, 2, 3)).sum() < 2:
+        latents = encode(denoiser, x, m, levels)
+        if name != B.label and latents.isfinite().all((1, 2, 3)).sum() < 2:
             continue
         both = shown | {"model": f"{A.label}-{name}", "training_sets": sets}
-        for group, scale in zip(parts, inverted(z, own, found, axes).values(), strict=True):
+        for group, scale in zip(parts, inverted(z, own, latents, axes).values(), strict=True):
             where = both | {"at": group.first}
             low, high = scale.null
             rows += [

@@ -67,9 +67,9 @@ def _samples(experiment: Experiment, training: Training) -> Table:
 
 def _columns(rows: Table) -> np.ndarray:
     """Coefficients, (n, 5), NaN in rows that are not valid."""
-    found = np.stack([np.asarray(rows[name], np.float32) for name in COEFFICIENTS], axis=1)
-    found[np.asarray(rows["reason"]) != ""] = np.nan
-    return found
+    values = np.stack([np.asarray(rows[name], np.float32) for name in COEFFICIENTS], axis=1)
+    values[np.asarray(rows["reason"]) != ""] = np.nan
+    return values
 
 
 def _valid(rows: Table, reference: Table | None, **where: object) -> list[dict]:
@@ -80,18 +80,18 @@ def _valid(rows: Table, reference: Table | None, **where: object) -> list[dict]:
 
 def _distances(experiment: Experiment, reference: Table, rows: Table, **where: object) -> Iterator[dict]:
     used = with_spread(valid(reference), COEFFICIENTS)
-    if found := morphology_distances(reference, rows, used, seed=experiment.parameters.seed):
-        yield row("energy_distance", found.energy, n=found.n, **where)
+    if distance := morphology_distances(reference, rows, used, seed=experiment.parameters.seed):
+        yield row("energy_distance", distance.energy, n=distance.n, **where)
 
 
 @functools.cache
 def _calibration(experiment: Experiment) -> tuple[Table, list[str], CalibrationCurve | None]:
     """Valid rows of galaxies, the coefficients used, and the energy distance as a function of the blur."""
-    known, pairs = controls_of(experiment)
+    reference, pairs = controls_of(experiment)
     sharp, n = pairs["held-out"][0], experiment.images.compared
     if n >= MANY and (more := experiment.images.more(MORE)) is not None:
-        sharp, known = more[-2 * n :], np.concatenate([known, rounded(more[: -2 * n])])
-    galaxies = valid(_measured(experiment, known))
+        sharp, reference = more[-2 * n :], np.concatenate([reference, rounded(more[: -2 * n])])
+    galaxies = valid(_measured(experiment, reference))
     degraded = [valid(_measured(experiment, blurred(sharp, pixels))) for pixels in BLURS]
     used = with_spread(galaxies, COEFFICIENTS)
     if not used or min(map(len, (galaxies, *degraded))) < FEWEST:
@@ -126,50 +126,50 @@ def morphology(experiment: Experiment, N: int) -> tuple[list, dict]:
 
     If N is at most the size of a set, also distances of the training images of A, resampled.
     """
-    known, rows, tables = _reference(experiment), [], {}
+    reference, rows, tables = _reference(experiment), [], {}
     for training in _models(experiment, N):
-        tables[training.label] = found = _samples(experiment, training)
+        tables[training.label] = table = _samples(experiment, training)
         where = named(experiment, training)
-        rows += _valid(found, known, **where)
-        rows += _distances(experiment, known, found, **where)
-        rows += _blurs(experiment, found, **where)
+        rows += _valid(table, reference, **where)
+        rows += _distances(experiment, reference, table, **where)
+        rows += _blurs(experiment, table, **where)
     if N <= (count := experiment.images.compared):
         own = valid(_measured(experiment, experiment.images.of(experiment.models.pair(N)[0])))
         if len(own):
             resampled = np.random.default_rng(experiment.parameters.seed).integers(0, len(own), count)
-            rows += _distances(experiment, known, own[resampled], model="training-images")
+            rows += _distances(experiment, reference, own[resampled], model="training-images")
             rows += _blurs(experiment, own[resampled], model="training-images")
-    return rows, {label: _columns(found) for label, found in tables.items()}
+    return rows, {label: _columns(table) for label, table in tables.items()}
 
 
 @question(families=FAMILIES, arguments=largest_size, models=no_models)
 def morphology_baselines(experiment: Experiment, N: int) -> tuple[list, dict]:
     """Distances of held-out galaxies and degraded images; array: coefficients of the reference."""
-    (_, pairs), known = controls_of(experiment), _reference(experiment)
+    (_, pairs), reference = controls_of(experiment), _reference(experiment)
     sets, n = {name: pair[0] for name, pair in pairs.items()}, experiment.images.compared
     other = experiment.images.out_of_domain("galaxies").images
     sets["other-galaxies"] = other[experiment.images.split(out_of_domain="galaxies").validation][:n]
     tables = {name: _measured(experiment, images) for name, images in sets.items()}
-    rows = _valid(known, None, model="reference")
-    for name, found in tables.items():
-        rows += _valid(found, known, model=name)
-        rows += _distances(experiment, known, found, model=name)
-        rows += _blurs(experiment, found, model=name)
+    rows = _valid(reference, None, model="reference")
+    for name, table in tables.items():
+        rows += _valid(table, reference, model=name)
+        rows += _distances(experiment, reference, table, model=name)
+        rows += _blurs(experiment, table, model=name)
     galaxies, _, curve = _calibration(experiment)
     for blur, far in zip(curve.amounts, curve.areas, strict=True) if curve else ():
         rows.append(row("energy_distance_unbiased", far, model="blurred", at=blur, n=len(galaxies)))
-    return rows, {"reference": _columns(known)}
+    return rows, {"reference": _columns(reference)}
 
 
 @question(families=("diffusion",), arguments=lambda _: [()], models=no_models)
 def gray_levels(experiment: Experiment) -> tuple[list, dict]:
     """Distances of held-out galaxies at 5 bits from reference galaxies at 5 and at 8 bits (`at`)."""
     reference, pairs = controls_of(experiment)
-    known, rows = {bits: _measured(experiment, reference, bits) for bits in (GRAY_LEVELS, 8)}, []
-    rows += _valid(known[GRAY_LEVELS], None, model="reference-5-bits")
+    tables, rows = {bits: _measured(experiment, reference, bits) for bits in (GRAY_LEVELS, 8)}, []
+    rows += _valid(tables[GRAY_LEVELS], None, model="reference-5-bits")
     for name in ("held-out", "blurred-0.5"):
-        found, where = _measured(experiment, pairs[name][0], GRAY_LEVELS), {"model": f"{name}-5-bits"}
-        rows += _valid(found, known[GRAY_LEVELS], at=GRAY_LEVELS, **where)
-        for bits in known if name == "held-out" else (GRAY_LEVELS,):
-            rows += _distances(experiment, known[bits], found, at=bits, **where)
+        table, where = _measured(experiment, pairs[name][0], GRAY_LEVELS), {"model": f"{name}-5-bits"}
+        rows += _valid(table, tables[GRAY_LEVELS], at=GRAY_LEVELS, **where)
+        for bits in tables if name == "held-out" else (GRAY_LEVELS,):
+            rows += _distances(experiment, tables[bits], table, at=bits, **where)
     return rows, {}

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from galbook.measure.agreement import DENOISERS, Found, gaussian_samples, of_pair
 from galbook.measure.samples import stamps
-from galbook.normalized_agreement import NormalizedAgreement, agreements, normalize
+from galbook.normalized_agreement import NormalizedAgreement, agreement_matrix, normalize
 from galbook.table import each_size, largest_size, question, row
 from galgen.compare import similarity
 from galgen.compare.agreement import excess
@@ -53,52 +53,52 @@ def normalized_agreement(experiment: Experiment, N: int) -> Found:
     """
     models, mean = _models(experiment, N), experiment.images.mean
     samples, gaussians = [*map(experiment.samples, models)], _gaussians(experiment, models)
-    of, labels = of_pair(experiment, *models[:2]), [model.out_of_domain or model.half for model in models]
-    rows, arrays = [], {}
+    about, rows, arrays = of_pair(experiment, *models[:2]), [], {}
+    labels = [model.out_of_domain or model.half for model in models]
     for view, x in _views(samples, gaussians).items():
-        c = agreements(x, mean=mean)
-        rows += _rows(view, models, c, normalize(c, labels))
-    rows = [one | {"images_shown": of["images_shown"]} for one in rows]
+        c = agreement_matrix(x, mean=mean)
+        result = normalize(c, labels)
+        rows += [] if view else _pairwise(models, c, result)
+        rows += _rows(view, result)
+    rows = [one | {"images_shown": about["images_shown"]} for one in rows]
     fresh, ok = _finite(experiment, models[:2], 0)
     if ok.any():
-        where = of | {"images_shown": 0, "n": int(ok.sum())}
-        rows.append(row("pairwise_agreement", agreements(fresh, mean=mean)[0, 1], **where))
+        where = about | {"images_shown": 0, "n": int(ok.sum())}
+        rows.append(row("pairwise_agreement", agreement_matrix(fresh, mean=mean)[0, 1], **where))
     pair = similarity.cosine(*samples[:2], kind="anomaly", mean=mean)
     for model, other in zip(models, samples, strict=True):
         if model.out_of_domain:
             cosines = similarity.cosine(samples[0], other, kind="anomaly", mean=mean)
-            where = of | {"model": f"{models[0].label}-{_name(model)}", "training_sets": "out-of-domain"}
+            where = about | {"model": f"{models[0].label}-{_name(model)}", "training_sets": "out-of-domain"}
             rows.append(row("agreement", bootstrap(cosines), **where))
             rows.append(row("agreement_excess", excess(pair, [cosines]), **where))
             arrays[_name(model)] = stamps(other)
     return rows, arrays
 
 
-def _rows(view: str, models: Sequence[Training], c: np.ndarray, of: NormalizedAgreement) -> Iterator[dict]:
+def _rows(view: str, result: NormalizedAgreement) -> Iterator[dict]:
     """Rows of one view."""
-    if not view:
-        yield from _pairwise(models, c, of)
-    for mark, value in of.marks.items() if view != VIEWS[2] else ():
-        kind = of.kind if mark == "floor" else ""
+    for mark, value in result.marks.items():
+        kind = result.kind if mark == "floor" else ""
         yield row(f"mean_{view}agreement", value, model=kind, training_sets=MARKS[mark])
-    if of.value:
-        yield row(f"normalized_{view}agreement", of.value)
-    for kind, value in of.by_kind.items():
+    if result.value:
+        yield row(f"normalized_{view}agreement", result.value)
+    for kind, value in result.by_kind.items():
         yield row(f"normalized_{view}agreement", value, model=kind)
 
 
-def _pairwise(models: Sequence[Training], c: np.ndarray, of: NormalizedAgreement) -> Iterator[dict]:
+def _pairwise(models: Sequence[Training], c: np.ndarray, result: NormalizedAgreement) -> Iterator[dict]:
     """Rows of every two models, and of every out-of-domain model."""
     own = [model for model in models if not model.out_of_domain]
-    others = {kind: iter(values) for kind, values in of.out_of_domain.items()}
+    others = {kind: iter(values) for kind, values in result.out_of_domain.items()}
     for i, one in enumerate(own):
         for j, two in enumerate(own[:i]):
             names = "-".join(sorted((one.label, two.label)))
             sets = "same" if one.half == two.half else "disjoint"
             yield row("pairwise_agreement", c[i, j], model=names, training_sets=sets)
     for model in models[len(own) :]:
-        each = next(others[model.out_of_domain])
-        yield row("pairwise_agreement", each, model=_name(model), training_sets="out-of-domain")
+        value = next(others[model.out_of_domain])
+        yield row("pairwise_agreement", value, model=_name(model), training_sets="out-of-domain")
 
 
 @question(families=DENOISERS, arguments=each_size, models=_models)
@@ -133,12 +133,12 @@ def _finite(experiment: Experiment, models: Sequence[Training], shown: int) -> t
 def _gaussians(experiment: Experiment, models: Sequence[Training]) -> tuple[list[Tensor], list[Tensor]]:
     """For each model, samples of its own Gaussian, and of the Gaussian of A's and B's images together."""
     train = {(model.half, model.out_of_domain): experiment.images.of(model) for model in models}
-    of = {key: gaussian_samples(experiment, images) for key, images in train.items()}
+    samples = {key: gaussian_samples(experiment, images) for key, images in train.items()}
     common = gaussian_samples(experiment, np.concatenate([train["A", ""], train["B", ""]]))
-    own = [of[model.half, model.out_of_domain] for model in models]
+    own = [samples[model.half, model.out_of_domain] for model in models]
     return own, [x if model.out_of_domain else common for model, x in zip(models, own, strict=True)]
 
 
 def _views(samples: Sequence[Tensor], gaussians: Sequence[Sequence[Tensor]]) -> dict[str, list[Tensor]]:
-    left = [[x - g for x, g in zip(samples, each, strict=True)] for each in gaussians]
+    left = [[x - g for x, g in zip(samples, linear, strict=True)] for linear in gaussians]
     return dict(zip(VIEWS, [list(samples), *left], strict=True))

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from torch import Tensor
 
+from galbook.measure.agreement import training_bias
 from galbook.onset.gap import LEVELS, memory_gap, psnr_along, settled
 from galbook.table import each_size, first_pair, question, row
 from galgen.compare.agreement import two_models
@@ -43,8 +44,8 @@ def onset(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
             experiment.images.of(model),
             experiment.images.held_out,
         )
-        found = _of_training(*psnr, N, N * pixels / experiment.weights if study else None)
-        rows += [where | {"model": model.label} | each for each in found]
+        lines = _of_training(*psnr, N, N * pixels / experiment.weights if study else None)
+        rows += [where | {"model": model.label} | line for line in lines]
     return rows, {}
 
 
@@ -56,23 +57,22 @@ def near_copies_along_training(experiment: Experiment, N: int) -> tuple[list[dic
     options = {"mean": images.mean, "flips": experiment.family.flips}
 
     def copies(queries: Iterable[Tensor]) -> Estimate:
-        each = zip(queries, pair, strict=True)
-        ratios = [distance_ratio(x, images.of(model), **options) for x, model in each]
+        pairs = zip(queries, pair, strict=True)
+        ratios = [distance_ratio(x, images.of(model), **options) for x, model in pairs]
         return near_copy_fraction(np.stack(ratios, axis=1))
 
     for shown in sorted(experiment.train(pair[0]).summary["weights"])[::-STEP][::-1]:
         samples = [experiment.samples(model, shown) for model in pair]
         test = two_models(*samples, images.dataset.images, images.split(N), **options)
-        ends = (x - 0.5 for x in (test.p_closer.value, test.p_closer.low, test.p_closer.high))
-        found = {
-            "training_set_bias": Estimate(*ends, test.n),
+        estimates = {
+            "training_set_bias": training_bias(test.p_closer),
             "near_copy_fraction": copies(samples),
             "agreement": test.agreement,
         }
-        rows += [row(name, each, images_shown=shown, **where) for name, each in found.items()]
+        rows += [row(name, estimate, images_shown=shown, **where) for name, estimate in estimates.items()]
     held_out = copies([unit(images.held_out)] * 2)
     rows.append(row("near_copy_fraction", held_out, model="held-out"))
-    return [{"width": experiment.settings.base_channels} | each for each in rows], {}
+    return [{"width": experiment.settings.base_channels} | line for line in rows], {}
 
 
 def _of_training(

@@ -61,13 +61,13 @@ def samplers(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.n
     for name, samples in results.items():
         if samples.converged.sum() >= LEAST:
             sets[f"{A.label}: {name}"] = rounded(samples.images[samples.converged])
-    known, size = rounded(held_out[: 2 * count]), held_out.shape[-1]
+    reference, size = rounded(held_out[: 2 * count]), held_out.shape[-1]
     sides = [side for k in range(9) if (side := size >> k) >= 8]
     for model, part in sets.items():
         spread = principal_spread(part, train)
-        rows += [row("variance_ratio", of, at=group.first, model=model) for group, of in spread.items()]
+        rows += [row("variance_ratio", ratio, at=group.first, model=model) for group, ratio in spread.items()]
         for side in sides:
-            test = c2st(features(known, side=side), features(part, side=side))
+            test = c2st(features(reference, side=side), features(part, side=side))
             rows.append(row("auc", test.auc, p=test.p, at=side, model=model))
     shown = {"images_shown": settings.images_shown(N)}
     rows = [one if one["model"] == "held-out" else one | shown for one in rows]

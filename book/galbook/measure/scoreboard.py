@@ -72,19 +72,19 @@ def model_samples(experiment: Experiment, training: Training, count: int) -> np.
 
 
 def _finite(experiment: Experiment, images: Tensor | np.ndarray, count: int) -> np.ndarray:
-    found = rounded(images, experiment.family.bits)[:count]
-    return found[np.isfinite(found).all((1, 2, 3))]
+    images = rounded(images, experiment.family.bits)[:count]
+    return images[np.isfinite(images).all((1, 2, 3))]
 
 
 @functools.cache
 def controls_of(experiment: Experiment) -> tuple[np.ndarray, dict[str, list[np.ndarray]]]:
     """The 2 n held-out galaxies of reference, and the pairs of n images of each baseline, in 8 bits."""
     images, sets, n = experiment.images.dataset.images, experiment.images.split(), experiment.images.compared
-    found, unseen = controls(images, sets, n), images[sets.validation[n : 3 * n]]
-    pairs = {"held-out": found.pairs["held out"], "blurred-0.5": found.pairs["blurred"]}
+    control, unseen = controls(images, sets, n), images[sets.validation[n : 3 * n]]
+    pairs = {"held-out": control.pairs["held out"], "blurred-0.5": control.pairs["blurred"]}
     pairs["blurred-1"] = [rounded(blurred(part, 1.0)) for part in (unseen[n:], unseen[:n])]
-    pairs |= {"gaussian": found.pairs["Gaussian"], "empirical": found.pairs["empirical denoiser"]}
-    return found.reference, pairs
+    pairs |= {"gaussian": control.pairs["Gaussian"], "empirical": control.pairs["empirical denoiser"]}
+    return control.reference, pairs
 
 
 def _compared(
@@ -109,12 +109,12 @@ def _compared(
 def classifier_calibration(experiment: Experiment) -> tuple[list, dict]:
     """AUC of held-out galaxies with increasing blur: arrays (2, k) of amounts and AUCs."""
     (reference, pairs), bits = controls_of(experiment), experiment.family.bits
-    unseen, known = pairs["held-out"][0], rounded(reference, bits)
+    unseen, galaxies = pairs["held-out"][0], rounded(reference, bits)
     if len(unseen) < FEWEST:
         return [], {}
     arrays = {}
-    for side in (side for side in CALIBRATED if side <= known.shape[-1]):
-        curve = calibration_curve("blur", unseen, known, side=side, bits=bits)
+    for side in (side for side in CALIBRATED if side <= galaxies.shape[-1]):
+        curve = calibration_curve("blur", unseen, galaxies, side=side, bits=bits)
         arrays[f"blur_{side}"] = np.stack([curve.amounts, curve.areas])
     return [], arrays
 
@@ -172,14 +172,14 @@ def realism(experiment: Experiment, N: int, count: int) -> tuple[list, dict]:
     reference, others = rounded(galaxies[:count], bits), rounded(galaxies[count : 2 * count], bits)
     models = {t: model_samples(experiment, t, count) for t in all_pairs(experiment, N)}
     for side in (side for k in range(9) if (side := others.shape[-1] >> k) >= 8):
-        known = features(reference, side=side)
-        held_out = c2st(known, features(others, side=side), permutations=1).auc
+        target = features(reference, side=side)
+        held_out = c2st(target, features(others, side=side), permutations=1).auc
         rows.append(row("auc", held_out, at=side, model="held-out"))
         for training, images in models.items():
             if len(images) >= FEWEST:
-                found = c2st(known, features(images, side=side), permutations=1).auc
+                area = c2st(target, features(images, side=side), permutations=1).auc
                 where = {"at": side} | named(experiment, training)
-                rows += [row("auc", found, **where), row("auc_excess", _difference(found, held_out), **where)]
+                rows += [row("auc", area, **where), row("auc_excess", _difference(area, held_out), **where)]
     return rows, {}
 
 
@@ -202,8 +202,8 @@ def realism_margin(
         splits: Random splits, with galaxies instead of samples.
         share: Fraction of splits.
     """
-    inputs, rng, ends = features(galaxies, side=side), np.random.default_rng(0), []
+    inputs, rng, limits = features(galaxies, side=side), np.random.default_rng(0), []
     for _ in range(splits):
-        known, *sets = inputs[rng.permutation(len(inputs))[: 3 * count]].reshape(3, count, -1)
-        ends.append(_difference(*(c2st(known, part, permutations=1).auc for part in sets)).high)
-    return float(np.quantile(ends, share))
+        reference, *sets = inputs[rng.permutation(len(inputs))[: 3 * count]].reshape(3, count, -1)
+        limits.append(_difference(*(c2st(reference, part, permutations=1).auc for part in sets)).high)
+    return float(np.quantile(limits, share))

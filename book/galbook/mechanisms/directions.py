@@ -80,7 +80,7 @@ def shared(one: np.ndarray, other: np.ndarray) -> list[Estimate]:
     freedom = len(without) - 1
     half = stats.t.ppf(0.975, freedom) * np.sqrt(freedom * np.var(without, axis=0))
     low, high = np.clip([value - half, value + half], 0, 1)
-    return [Estimate(*map(float, ends), len(without)) for ends in zip(value, low, high, strict=True)]
+    return [Estimate(*map(float, numbers), len(without)) for numbers in zip(value, low, high, strict=True)]
 
 
 def _leading(rows: np.ndarray, count: int) -> np.ndarray:
@@ -89,6 +89,6 @@ def _leading(rows: np.ndarray, count: int) -> np.ndarray:
     n = min(len(rows), count)
     squares, vectors = eigh(centered @ centered.T, subset_by_index=(len(rows) - n, len(rows) - 1))
     real = squares > 1e-10 * max(squares[-1], 0)  # rank is reduced by the mean, and by repeated images
-    found = np.zeros((count, rows.shape[1]))
-    found[: real.sum()] = (vectors.T[real] @ centered / np.sqrt(squares[real, None]))[::-1]
-    return found
+    axes = np.zeros((count, rows.shape[1]))
+    axes[: real.sum()] = (vectors.T[real] @ centered / np.sqrt(squares[real, None]))[::-1]
+    return axes

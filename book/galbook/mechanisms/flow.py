@@ -58,14 +58,14 @@ def integrate(denoiser: Denoiser, y: Tensor, levels: Sequence[float]) -> Tensor:
     def slope(y: Tensor, sigma: float) -> Tensor:
         return (y - denoiser(y, y.new_full((len(y),), sigma))) / sigma
 
-    ends = []
+    parts = []
     for part in y.split(32):
         for now, following in pairwise(levels):
             first = slope(part, now)
             ahead = slope(part + (following - now) * first, following)
             part = part + (following - now) / 2 * (first + ahead)
-        ends.append(part)
-    return torch.cat(ends)
+        parts.append(part)
+    return torch.cat(parts)
 
 
 def decode(denoiser: Denoiser, z: Tensor, start: Tensor, levels: Sequence[float]) -> Tensor:
@@ -109,20 +109,20 @@ def inverted(z: Tensor, z_a: Tensor, z_b: Tensor, components: np.ndarray) -> dic
     parts, unknown = groups(len(components)), np.full(len(z), np.nan)
     rows = [part.double().flatten(1).numpy() @ components.T for part in (z, z_a, z_b)]
     by_scale = [[row[:, None, part, None] for part in parts.values()] for row in rows]
-    tests, found = compare_levels(Inversion(*by_scale, x=unknown, log_a=unknown, log_b=unknown)), {}
+    tests, scales = compare_levels(Inversion(*by_scale, x=unknown, log_a=unknown, log_b=unknown)), {}
     for group, test, values in zip(parts, tests, by_scale[0], strict=True):
         null = paired_w1(test.correlation.value, values.size)
         mean, (low, high) = null.mean(), np.quantile(null, (0.025, 0.975)) / null.mean()
         apart = Estimate(*(end / mean for end in (test.w1_b.value, test.w1_b.low, test.w1_b.high)), len(z))
-        found[group] = ScaleTest(group.span, test, apart, (float(low), float(high)), test.w1_a.value / mean)
-    return found
+        scales[group] = ScaleTest(group.span, test, apart, (float(low), float(high)), test.w1_a.value / mean)
+    return scales
 
 
 def paired_w1(correlation: float, size: int) -> np.ndarray:
     """Null of W1(z'_B, z): W1 of two sets of unit normals with a given correlation, (100,)."""
     correlation = float(np.clip(correlation, 1e-6 - 1, 1 - 1e-6))  # within the precision of the latents
-    rng, found = np.random.default_rng(0), []
+    rng, distances = np.random.default_rng(0), []
     for z, rest in (rng.standard_normal((2, size)) for _ in range(100)):
         other = correlation * z + math.sqrt(1 - correlation**2) * rest
-        found.append(np.abs(np.sort(z) - np.sort(other)).mean())
-    return np.array(found)
+        distances.append(np.abs(np.sort(z) - np.sort(other)).mean())
+    return np.array(distances)

@@ -73,12 +73,12 @@ class Local:
         best = torch.full((len(y), *y.shape[2:]), -torch.inf, dtype=y.dtype)
         weight, total = torch.zeros_like(best), torch.zeros_like(best)
         for first in range(0, len(self.images), self.chunk):
-            known = torch.from_numpy(np.array(self.images[first : first + self.chunk]))[:, 0].to(y) / 255
-            fit = -self._boxed((y - known).square()) / noise  # (B, chunk, H, W)
+            train = torch.from_numpy(np.array(self.images[first : first + self.chunk]))[:, 0].to(y) / 255
+            fit = -self._boxed((y - train).square()) / noise  # (B, chunk, H, W)
             top = torch.maximum(best, fit.amax(1))
             # weights below e^-60 are negligible, and denormal numbers are slow
             old, new = (best - top).exp(), (fit - top[:, None]).clamp_min(-60).exp()
-            weight, total = old * weight + new.sum(1), old * total + (new * known).sum(1)
+            weight, total = old * weight + new.sum(1), old * total + (new * train).sum(1)
             best = top
         return (total / weight)[:, None]
 

@@ -90,8 +90,8 @@ class Gap:
 
     def gained(self, shown: float) -> Estimate:
         """Increase of the gap over the last doubling, g(t) - g(t / 2), in dB, with its interval."""
-        ends = zip(self._interpolated(shown), self._interpolated(shown / 2), strict=True)
-        return _difference(*(late - early for late, early in ends))
+        pairs = zip(self._interpolated(shown), self._interpolated(shown / 2), strict=True)
+        return _difference(*(late - early for late, early in pairs))
 
     def onset(self, level: float = LEVEL) -> float | None:
         """Images shown when g exceeds a level (dB, above 0) for good; None if it does not."""
@@ -100,8 +100,8 @@ class Gap:
     def _interpolated(self, shown: float) -> list[np.ndarray]:
         """PSNR gains of training and of held-out images after a number of images shown."""
         if not self.shown[0] <= shown <= self.shown[-1]:
-            ends = f"{self.shown[0]} and {self.shown[-1]}"
-            raise GalgenError(f"the gap is measured between {ends} images shown, not at {shown:.0f}")
+            span = f"{self.shown[0]} and {self.shown[-1]}"
+            raise GalgenError(f"the gap is measured between {span} images shown, not at {shown:.0f}")
         x = np.log(self.shown)
         k = min(int(np.searchsorted(self.shown, shown, side="right")) - 1, len(x) - 2)
         share = (np.log(shown) - x[k]) / (x[k + 1] - x[k])
@@ -161,10 +161,10 @@ def memory_gap(
         rises.append(psnr[first:] - psnr[first])
     a, b = (r.shape[1] for r in rises)
     weights = permuted(np.repeat([1 / a, -1 / b], [a, b]), permutations, seed)
-    found = [permutation_test(values) for values in (weights @ np.concatenate(rises, 1).T).T]
+    outcomes = [permutation_test(values) for values in (weights @ np.concatenate(rises, 1).T).T]
     value, error, _ = _welch(*rises)
-    null = np.array([[outcome.low, outcome.high] for outcome in found]).T
-    return Gap(times[first:], *rises, value, error, null, np.array([outcome.p for outcome in found]))
+    null = np.array([[outcome.low, outcome.high] for outcome in outcomes]).T
+    return Gap(times[first:], *rises, value, error, null, np.array([outcome.p for outcome in outcomes]))
 
 
 def settled(N: int, shown: Sequence[int]) -> int:

@@ -75,17 +75,17 @@ LAWS = {
     "load": Law(
         "load",
         lambda widths: ["A", "b", "l_0"],
-        lambda of, at: of["A"] - of["b"] * log(at.base_channels) + log(1 + at.load / exp(of["l_0"])),
+        lambda c, at: c["A"] - c["b"] * log(at.base_channels) + log(1 + at.load / exp(c["l_0"])),
     ),
     "power": Law(
         "power",
         lambda widths: ["c", "a", "b"],
-        lambda of, at: of["c"] + of["a"] * log(at.N) - of["b"] * log(at.base_channels),
+        lambda c, at: c["c"] + c["a"] * log(at.N) - c["b"] * log(at.base_channels),
     ),
     "proportional": Law(
         "proportional",
         lambda widths: [f"A_{width}" for width in widths],
-        lambda of, at: of[f"A_{at.base_channels}"],
+        lambda c, at: c[f"A_{at.base_channels}"],
     ),
 }
 MANY = 100  # N from which trainings have the second scatter
@@ -100,10 +100,12 @@ def trainings(rows: pd.DataFrame, level: float = 1.0) -> pd.DataFrame:
         level: Level of the gap, in dB.
     """
     names = ["load", "onset", "onset_censored"]
-    of = rows[rows.statistic.isin(names) & rows.model.isin(["A0", "B1"])]
-    of = of[of["at"].isna() | (of["at"] == level)].set_index(["seed", "model", *CONFIGURATION, "statistic"])
-    found = of.value.unstack().reindex(columns=names).dropna().reset_index()
-    return found.assign(censored=found.onset_censored == 1, log_epochs=np.log(found.onset / found.N))
+    rows = rows[rows.statistic.isin(names) & rows.model.isin(["A0", "B1"])]
+    rows = rows[rows["at"].isna() | (rows["at"] == level)].set_index(
+        ["seed", "model", *CONFIGURATION, "statistic"]
+    )
+    table = rows.value.unstack().reindex(columns=names).dropna().reset_index()
+    return table.assign(censored=table.onset_censored == 1, log_epochs=np.log(table.onset / table.N))
 
 
 def scatter(trainings: pd.DataFrame) -> tuple[dict[int, float], int]:
@@ -207,12 +209,13 @@ def log_density(predicted: Estimate, error: float, new: pd.DataFrame) -> float:
     return float(stats.norm.logsf(z) if new.censored.any() else stats.norm.logpdf(z) - log(error))
 
 
-def _slope(law: Law, of: dict[str, float], at: Place, step: float = 1e-5) -> np.ndarray:
+def _slope(law: Law, constants: dict[str, float], at: Place, step: float = 1e-5) -> np.ndarray:
     """Derivatives of a law with respect to its parameters."""
     return np.array(
         [
-            (law.value(of | {name: x + step}, at) - law.value(of | {name: x - step}, at)) / (2 * step)
-            for name, x in of.items()
+            (law.value(constants | {name: x + step}, at) - law.value(constants | {name: x - step}, at))
+            / (2 * step)
+            for name, x in constants.items()
         ]
     )
 

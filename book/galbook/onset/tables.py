@@ -25,9 +25,9 @@ def configurations(study: pd.DataFrame, name: str, **where: object) -> pd.Series
         name: Statistic, in images shown.
         where: Columns that select its rows.
     """
-    ends = ["value", "low", "high"]
+    columns = ["value", "low", "high"]
     rows = select(study, [name, f"{name}_lower_limit"], at=1, **where).set_index(["width", "N"])
-    rows[ends] = rows[ends].div(rows.index.get_level_values("N"), axis=0)
+    rows[columns] = rows[columns].div(rows.index.get_level_values("N"), axis=0)
     text = interval(rows, ",.0f").str.replace(r",(?=\d)", "\N{NO-BREAK SPACE}", regex=True)
     text = text.mask(rows.statistic.str.endswith("limit"), "> " + text)
     return text.mask(rows.p < 0.05, "**" + text + "**").rename_axis(["W", "N"])
@@ -43,8 +43,8 @@ def predictions(study: pd.DataFrame, laws: Mapping[str, str], observed: str) -> 
     """
     table = {"observed": configurations(study, "onset_observed", model=observed)}
     table |= {law: configurations(study, "onset_predicted", model=model) for law, model in laws.items()}
-    found = pd.DataFrame(table)
-    return found.set_axis([f"({W}; {spaced(N)})" for W, N in found.index]).rename_axis("(W; N)")
+    table = pd.DataFrame(table)
+    return table.set_axis([f"({W}; {spaced(N)})" for W, N in table.index]).rename_axis("(W; N)")
 
 
 def table_of(trainings: pd.DataFrame) -> pd.DataFrame:
@@ -54,17 +54,18 @@ def table_of(trainings: pd.DataFrame) -> pd.DataFrame:
         trainings: Those of `results/near_copies.json`.
     """
     lines = []
-    for of in trainings.itertuples():
-        near, bias = (np.interp(math.log(of.onset), np.log(of.shown), y) for y in (of.near_copies, of.bias))
-        limit = "> " * of.censored
+    for one in trainings.itertuples():
+        log_t, log_shown = math.log(one.onset), np.log(one.shown)
+        near, bias = (np.interp(log_t, log_shown, y) for y in (one.near_copies, one.bias))
+        limit = "> " * one.censored
         lines.append(
             {
-                "(W; N)": f"({of.width}; {spaced(of.N)})",
-                "model": of.model[0],
-                "t*, epochs": spaced(round(of.onset / of.N)),
+                "(W; N)": f"({one.width}; {spaced(one.N)})",
+                "model": one.model[0],
+                "t*, epochs": spaced(round(one.onset / one.N)),
                 "near-copies at t*, %": f"{100 * near:.1f}",
                 "bias at t*": f"{bias:.2f}",
-                "t_c / t*": f"{limit}{of.copies_onset / of.onset:.1f}",
+                "t_c / t*": f"{limit}{one.copies_onset / one.onset:.1f}",
             }
         )
     return pd.DataFrame(lines).set_index("(W; N)")
@@ -74,10 +75,11 @@ def plot_along(trainings: pd.DataFrame) -> Figure:
     """Plot near-copies of each model, and the bias of each pair, against images shown over t*."""
     figure, axes = plt.subplots(1, 2, figsize=(7, 3.4), sharex=True)
     for k, (place, rows) in enumerate(trainings.groupby(["width", "N"])):
-        for of in rows.itertuples():
-            t, label = np.array(of.shown) / of.onset, f"({place[0]}; {place[1]})"
-            axes[0].plot(t, 100 * np.array(of.near_copies), f"C{k}", ls="-:"[of.model[0] == "B"], label=label)
-        axes[1].plot(t, of.bias, f"C{k}", label=label)
+        for one in rows.itertuples():
+            t, label = np.array(one.shown) / one.onset, f"({place[0]}; {place[1]})"
+            near, style = 100 * np.array(one.near_copies), "-:"[one.model[0] == "B"]
+            axes[0].plot(t, near, f"C{k}", ls=style, label=label)
+        axes[1].plot(t, one.bias, f"C{k}", label=label)
     axes[0].axhline(100 * FRACTION, ls="--", lw=0.8, color=COLOURS["null"])
     for axis, name in zip(axes, ("near-copies, %", "training-set bias"), strict=True):
         axis.axvline(1, lw=0.8, color=COLOURS["null"])
@@ -94,9 +96,9 @@ def last_checkpoints(gaps: pd.DataFrame, near: pd.DataFrame) -> pd.DataFrame:
         near: Rows of `galbook.measure.onset.near_copies_along_training`.
     """
     names = ["denoising_gap", "near_copy_fraction"]
-    found = pd.concat([select(gaps, names, model="A0"), select(near, names, model="A0-B1")])
-    found = found.assign(epochs=(found.images_shown / found.N).round(), text=interval(found, ".3f"))
-    table = found.pivot(index=["N", "epochs"], columns="statistic", values="text").reindex(columns=names)
+    rows = pd.concat([select(gaps, names, model="A0"), select(near, names, model="A0-B1")])
+    rows = rows.assign(epochs=(rows.images_shown / rows.N).round(), text=interval(rows, ".3f"))
+    table = rows.pivot(index=["N", "epochs"], columns="statistic", values="text").reindex(columns=names)
     return table.dropna().groupby("N").tail(2).set_axis(["denoising gap, dB", "near-copies"], axis=1)
 
 
@@ -107,8 +109,8 @@ def plot_isolation(traces: pd.DataFrame) -> Figure:
         traces: Trainings of `results/isolation.json`.
     """
     figure, axis = plt.subplots(figsize=(6.5, 3.2))
-    for (width, of), marker in zip(traces.groupby("width"), "os^D", strict=True):
-        axis.plot(of.load, of.isolation, marker, mfc="none", ms=6, label=f"W = {width}")
+    for (width, group), marker in zip(traces.groupby("width"), "os^D", strict=True):
+        axis.plot(group.load, group.isolation, marker, mfc="none", ms=6, label=f"W = {width}")
     axis.plot(
         traces.load, traces.held_out, "x", color=COLOURS["null"], ms=5, label="control: held-out images"
     )

@@ -171,15 +171,17 @@ def _planes(pixels: np.ndarray, recipe: Recipe, names: tuple[str, ...] | None) -
     is_flux = dtype.kind in "iuf" and dtype != np.uint8
     is_display = dtype.kind == "f" or dtype == np.uint8
     if not (is_flux if flux else is_display):
-        known = "display images are uint8 or floats, flux is other numbers"
-        raise GalgenError(f"pixels are {dtype}, but {known} (--kind)")
+        expected = "display images are uint8 or floats, flux is other numbers"
+        raise GalgenError(f"pixels are {dtype}, but {expected} (--kind)")
     allowed = (len(names),) if flux else (1, 3)
     planes = pixels[None] if pixels.ndim == 2 else pixels
     if len(planes) not in allowed:
         planes = np.moveaxis(planes, -1, 0)
     if len(planes) not in allowed:
-        known = f"the bands are {', '.join(names)}" if flux else "display images have 1 plane or 3"
-        raise GalgenError(f"an image is {' x '.join(map(str, pixels.shape))}, but {known} (--bands, --kind)")
+        expected = f"the bands are {', '.join(names)}" if flux else "display images have 1 plane or 3"
+        raise GalgenError(
+            f"an image is {' x '.join(map(str, pixels.shape))}, but {expected} (--bands, --kind)"
+        )
     if not flux:
         return planes
     if missing := [band for band in recipe.bands if band not in names]:
@@ -227,8 +229,8 @@ def _brightness(pixels: np.ndarray, recipe: Recipe, colour: bool) -> np.ndarray:
     if pixels.dtype == np.uint8:
         pixels = pixels / 255
     elif pixels.min() < DRAWN[0] or pixels.max() > DRAWN[1]:
-        (low, high), found = DRAWN, f"{pixels.min():.4g} to {pixels.max():.4g}"
-        raise GalgenError(f"display images of floats must lie in [{low}, {high}], not {found}; rescale them")
+        (low, high), span = DRAWN, f"{pixels.min():.4g} to {pixels.max():.4g}"
+        raise GalgenError(f"display images of floats must lie in [{low}, {high}], not {span}; rescale them")
     pixels = pixels.clip(0, 1)  # generated values can be slightly outside
     gray = (pixels == pixels[:1]).all()
     if colour:
@@ -243,8 +245,8 @@ def imported(path: Path, size: int) -> Making:
     sha256 = _path_sha256(path)
 
     def make(directory: Path) -> Dataset:
-        found, manifest = import_images(path, size=size, progress=True), load_manifest().name_of(sha256)
-        return write_imported(directory, found, source=called(path), manifest=manifest)
+        images, manifest = import_images(path, size=size, progress=True), load_manifest().name_of(sha256)
+        return write_imported(directory, images, source=called(path), manifest=manifest)
 
     return Making({"name": path.name, "size": size}, closure(__name__), make, sha256)
 

@@ -126,8 +126,8 @@ def files_of(path: Path) -> list[Path]:
 
 def _open_arrays(path: Path, key: str | None, resources: contextlib.ExitStack) -> Source:
     arrays = _arrays(path, resources)
-    found = {k: a for k, a in arrays.items() if a.ndim in (3, 4) and a.dtype.kind in "biufc" and len(a)}
-    chosen = [array for name, array in found.items() if key in (None, name)]
+    stacks = {k: a for k, a in arrays.items() if a.ndim in (3, 4) and a.dtype.kind in "biufc" and len(a)}
+    chosen = [array for name, array in stacks.items() if key in (None, name)]
     if len(chosen) != 1:
         listing = ", ".join(f"'{name}' {array.shape} {array.dtype}" for name, array in arrays.items())
         problem = f"{path} has {len(chosen) or 'no'} arrays of images (--key names one)"
@@ -166,8 +166,8 @@ def _arrays(path: Path, resources: contextlib.ExitStack) -> Arrays:
         return {path.name: file}
     resources.enter_context(file)
     _check_unpacked(sum(member.file_size for member in file.zip.infolist()), path)
-    found = {name: file[name] for name in file.files}
-    return {name: array for name, array in found.items() if isinstance(array, np.ndarray)}
+    members = {name: file[name] for name in file.files}
+    return {name: array for name, array in members.items() if isinstance(array, np.ndarray)}
 
 
 def _column(array: np.ndarray | h5py.Dataset) -> np.ndarray:
@@ -193,15 +193,15 @@ def images_below(path: Path) -> tuple[str, list[Path]]:
     Raises:
         GalgenError: If there are no images, or more than one format.
     """
-    found: dict[str, list[Path]] = {}
+    by_form: dict[str, list[Path]] = {}
     for file in sorted(path.rglob("*")):
-        form = next((form for form, ends in SUFFIXES.items() if file.name.lower().endswith(ends)), "")
+        form = next((form for form, suffixes in SUFFIXES.items() if file.name.lower().endswith(suffixes)), "")
         if form and not file.name.startswith(".") and file.is_file():
-            found.setdefault(form, []).append(file)
-    if len(found) != 1:
-        formats = " and ".join(f"{form} files ({f[0].relative_to(path)})" for form, f in found.items())
+            by_form.setdefault(form, []).append(file)
+    if len(by_form) != 1:
+        formats = " and ".join(f"{form} files ({f[0].relative_to(path)})" for form, f in by_form.items())
         raise GalgenError(f"{path} has {formats or 'no images'}; give FITS, npy, or PNG, JPEG and TIFF files")
-    return found.popitem()
+    return by_form.popitem()
 
 
 def _open_folder(path: Path, bands: tuple[str, ...]) -> Source:
@@ -241,8 +241,8 @@ def read_picture(file: Path) -> np.ndarray:
 
 def _band_sets(path: Path, files: list[Path], bands: Sequence[str]) -> dict[str, dict[str, str]]:
     """Group files such as `190_gband.fits`, `190_g.fits`, `g/190.fits` by object and band ("" if unnamed)."""
-    known = "|".join(map(re.escape, sorted({*KNOWN_BANDS, *bands}, key=len, reverse=True)))
-    in_folder = rf"(?P<band>{known})(?:[-_]?band)?"
+    alternatives = "|".join(map(re.escape, sorted({*KNOWN_BANDS, *bands}, key=len, reverse=True)))
+    in_folder = rf"(?P<band>{alternatives})(?:[-_]?band)?"
     in_file = rf"(?P<id>.+)[-_.]{in_folder}"
     objects: dict[str, dict[str, str]] = {}
     for file in files:

@@ -71,8 +71,8 @@ def read_positions(path: str | Path) -> list[Position]:
     path = Path(path)
     with reading(path, "give a CSV, ECSV or FITS table with the columns id, ra and dec"):
         table = Table.read(path, **TABLES[path.suffix.lower()])
-        known = {name.lower(): table[name].tolist() for name in table.colnames}
-    columns = {name: known[name] for name in Position.model_fields if name in known}
+        columns = {name.lower(): table[name].tolist() for name in table.colnames}
+    columns = {name: columns[name] for name in Position.model_fields if name in columns}
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     at_least_one = Annotated[list[Position], Field(min_length=1)]
     positions = checked(at_least_one, rows, f"{path}, row (from 0) and column")
