@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-LIMIT = 24_143
+LIMIT = 24_008
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("galgen", "book/galbook", "notebooks", "tests", "benchmarks", "examples", "workflow")
 PYTHON, MARKUP = (".py", ".ipynb"), (".js", ".j2")
